@@ -1,0 +1,190 @@
+"""One run: a profile, its folder below outputs/, and the stages that fill it."""
+
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from .errors import UserError
+from .profile import ROOT, Profile, resolve
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stop on the road. `module.build(run, work)` fills the folder `work` and returns the results to record."""
+
+    folder: str
+    module: str
+    needs: tuple[str, ...]
+    sections: tuple[str, ...]  # of the profile: a change in one of them makes the stage stale
+    packages: tuple[str, ...]  # likewise, a change of version
+    free_gib: float = 0.5  # disk the stage may need
+    resumes: bool = False  # its unfinished work is kept and carried on
+
+
+STAGES = {
+    "environment": Stage("01_environment", "environment", (), ("model",), ()),
+    "data": Stage("02_data", "dialogues", (), ("model", "data", "sft"), ("ms-swift", "transformers")),
+    "sft": Stage("03_sft", "sft", ("data",), ("model", "sft"), ("ms-swift", "torch", "peft", "transformers"), 2.0, True),
+    "vram": Stage("04_vram", "memory", ("sft",), ("model", "sft", "vram"), ("torch",)),
+    "export": Stage("05_export", "export", ("sft",), ("export",), ("ms-swift", "torch", "peft", "transformers"), 2.0),
+    "deploy": Stage("06_deploy", "serving", ("export",), ("sft", "serve"), ("lmdeploy", "torch", "transformers")),
+    "evaluate": Stage(
+        "07_evaluate", "evaluation", ("data", "export"), ("sft", "serve", "eval"), ("lmdeploy", "evalscope", "torch")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Every path of a run in one place, and the stages that make what lies there."""
+
+    profile: Profile
+    root: Path
+
+    @classmethod
+    def current(cls, profile: str | None = None) -> "Run":
+        """The run of the profile in force, below `outputs/`; see `profile.resolve`."""
+        chosen = resolve(profile)
+        return cls(chosen, ROOT / "outputs" / chosen.name)
+
+    def dir(self, stage: str) -> Path:
+        return self.root / STAGES[stage].folder
+
+    @property
+    def train_file(self) -> Path:
+        return self.dir("data") / "train.jsonl"
+
+    @property
+    def val_file(self) -> Path:
+        return self.dir("data") / "val.jsonl"
+
+    @property
+    def adapter(self) -> Path:
+        return self.dir("sft") / "adapter"
+
+    @property
+    def merged(self) -> Path:
+        return self.dir("export") / "model"
+
+    def record(self, stage: str) -> dict:
+        """What a finished stage recorded.
+
+        Raises:
+            UserError: the stage has not run; the sentence names the notebook that makes it.
+        """
+        file = self.dir(stage) / "record.json"
+        if not file.is_file():
+            raise UserError(
+                f"{file.relative_to(ROOT)} does not exist: run notebooks/{STAGES[stage].folder}.ipynb "
+                f"or `python -m helpers run {stage}` first."
+            )
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    def require(self, *stages: str) -> None:
+        """Build each stage and what it needs, unless it is there already and its inputs have not changed."""
+        for stage in stages:
+            self.require(*STAGES[stage].needs)
+            self._build(stage)
+
+    def is_fresh(self, stage: str) -> bool:
+        """True if the stage's record was made from the inputs that lie there now."""
+        try:
+            return self.record(stage)["key"] == self.key(stage)
+        except UserError:
+            return False
+
+    def key(self, stage: str) -> str:
+        """A hash of all a stage depends on: profile sections, inputs, package versions, the helper that makes it."""
+        spec = STAGES[stage]
+        module = importlib.import_module(f"helpers.{spec.module}")
+        parts = {
+            "sections": {s: getattr(self.profile, s) for s in spec.sections},
+            "inputs": {n: self.record(n)["key"] for n in spec.needs},
+            "packages": {p: version(p) for p in spec.packages},
+            "code": hashlib.sha256(inspect.getsource(module).encode()).hexdigest(),
+            "files": {str(f): _sha256(f) for f in getattr(module, "inputs", lambda run: [])(self)},
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def work_dir(self, stage: str) -> Path:
+        """Where a stage is built before it is renamed into place."""
+        return self.root / f".{STAGES[stage].folder}.{self.key(stage)[:12]}"
+
+    def _build(self, stage: str) -> None:
+        spec, target = STAGES[stage], self.dir(stage)
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / f".{spec.folder}.lock"):
+            if self.is_fresh(stage):
+                return
+            free = shutil.disk_usage(self.root).free / 2**30
+            if free < spec.free_gib:
+                raise UserError(
+                    f"{spec.folder} needs {spec.free_gib} GiB of disk and {self.root} has {free:.1f} GiB free; "
+                    f"free some space and run again."
+                )
+            work = self.work_dir(stage)
+            for old in self.root.glob(f".{spec.folder}.*"):  # left by a run that was killed
+                if old.is_dir() and not (spec.resumes and old == work):
+                    shutil.rmtree(old)
+            work.mkdir(exist_ok=True)
+            started, clock = datetime.now(UTC), time.monotonic()
+            try:
+                results = importlib.import_module(f"helpers.{spec.module}").build(self, work)
+            except BaseException:
+                if not spec.resumes:
+                    shutil.rmtree(work, ignore_errors=True)
+                raise
+            record = {
+                "stage": stage,
+                "profile": self.profile.name,
+                "key": self.key(stage),
+                "started": started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - clock, 1),
+                "machine": machine(),
+                "versions": {"python": platform.python_version(), **{p: version(p) for p in spec.packages}},
+                **results,
+            }
+            text = json.dumps(record, ensure_ascii=False, indent=1)
+            (work / "record.json").write_text(text, encoding="utf-8")
+            if target.exists():
+                shutil.rmtree(target)
+            work.rename(target)
+
+
+def machine() -> dict:
+    """The machine in a few words and numbers, for a record: cores, memory in GiB, GPU."""
+    import torch
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": gpu,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _cpu_name() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
