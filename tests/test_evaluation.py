@@ -29,7 +29,7 @@ class Endpoint:
 
 @pytest.fixture
 def scripted():
-    """Start a server on 127.0.0.1 that answers chat requests with what `reply(messages)` returns: text or HTTP status."""
+    """Start servers on 127.0.0.1 that answer a chat with what `reply(messages)` returns: a text or an HTTP status."""
     servers = []
 
     def start(reply) -> Endpoint:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,7 +15,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 
 
 @app.command()
-def profile(as_json: bool = typer.Option(False, "--json", help="Print the whole profile as JSON.")):
+def profile(as_json: Annotated[bool, typer.Option("--json", help="Print the whole profile as JSON.")] = False):
     """Show the profile in force and the reason why."""
     chosen = profiles.resolve()
     print(json.dumps(vars(chosen), ensure_ascii=False, indent=1) if as_json else chosen)
@@ -22,8 +23,10 @@ def profile(as_json: bool = typer.Option(False, "--json", help="Print the whole 
 
 @app.command()
 def run(
-    stages: list[str] = typer.Argument(None, help=f"Any of: {' '.join(STAGES)}. All, when none is named."),
-    as_json: bool = typer.Option(False, "--json", help="Print the records as JSON."),
+    stages: Annotated[
+        list[str] | None, typer.Argument(help=f"Any of: {' '.join(STAGES)}. All, if none is named.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ):
     """Run stages, and what they need, that are missing or out of date."""
     for stage in stages or []:

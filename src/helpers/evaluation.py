@@ -128,6 +128,38 @@ def _compare(of: Callable[[str], dict]) -> dict:
     return both | {"verdict": metrics.verdict(both["base"], both["tuned"])}
 
 
+def table(scores: dict[str, dict]):
+    """A data frame of scores: one row each, base and tuned with their 95 % intervals, n, and the verdict in words."""
+    import pandas as pd
+
+    def cell(score: dict) -> str:
+        if score["score"] is None:
+            return "–"
+        around = "" if score["low"] is None else f"  [{score['low']:.1f}, {score['high']:.1f}]"
+        return f"{score['score']:.1f}{around}"
+
+    rows = {
+        label: {name: cell(s[name]) for name in MODELS} | {"n": s["base"]["n"], "in words": s["verdict"]}
+        for label, s in scores.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def bars(scores: dict[str, dict], ylabel: str):
+    """Draw base beside tuned with 95 % intervals and return the Axes. Scores as in `table`."""
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots()
+    for i, name in enumerate(MODELS):
+        some = [{k: v[name][k] or 0 for k in ("score", "low", "high")} for v in scores.values()]
+        reach = [[max(0, s["score"] - s["low"]) for s in some], [max(0, s["high"] - s["score"]) for s in some]]
+        ax.bar([x + 0.4 * i - 0.2 for x in range(len(some))], [s["score"] for s in some], 0.36, yerr=reach, label=name)
+    ax.set_xticks(range(len(scores)), list(scores), rotation=20 if len(scores) > 4 else 0)
+    ax.set_ylabel(ylabel)
+    ax.legend()
+    return ax
+
+
 class _Clock:
     """Seconds between laps."""
 

@@ -7,6 +7,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from scipy.stats import binomtest
 
 RESAMPLES = 300  # of the rows, for one bootstrap interval
+SHORT = {"bleu": "BLEU", "chrf": "chrF", "rouge_l": "ROUGE-L", "chinese": "Chinese, %", "length": "length ratio"}
 
 
 def proportion(passed: int, n: int) -> dict:

@@ -1,9 +1,7 @@
 """Base models and tokenizers: from a PyPI wheel, a hub, or built at random in the right shape."""
 
 import hashlib
-import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile

@@ -50,7 +50,9 @@ def run(
                 break
             time.sleep(0.5)
     if child.returncode and not stopped:
-        raise UserError(f"`{shown(command[:3])} …` failed (exit {child.returncode}): {last_error(log)} Whole log: {log}")
+        raise UserError(
+            f"`{shown(command[:3])} …` failed (exit {child.returncode}): {last_error(log)} Whole log: {log}"
+        )
     return Finished(time.monotonic() - started, peak)
 
 
@@ -62,13 +64,15 @@ def background(command: list, log: Path, env: dict | None = None, cwd: Path | No
     end of a pipe and sees it close. ms-swift needs this: `swift sft` is only the parent of the process that works.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    # `swift` and `lmdeploy` lie beside this Python, also when its environment was not activated
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with open(log, "ab") as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "helpers.process", *map(str, command)],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PATH": path, **(env or {}), "PYTHONUNBUFFERED": "1"},
             cwd=cwd,
             start_new_session=True,
         )
@@ -106,7 +110,8 @@ def _guard(command: list[str]) -> int:
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def end_with_parent():
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # returns nothing once the other end is closed
+            pass
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
         time.sleep(8)
@@ -118,4 +123,4 @@ def _guard(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_guard(sys.argv[1:]) & 0xFF)
+    os._exit(_guard(sys.argv[1:]) & 0xFF)  # not sys.exit: the thread still reads

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -53,11 +51,9 @@ def run(url: str, model: str, folder: Path, out: Path, log: Path) -> tuple[dict,
     Raises:
         UserError: EvalScope failed, or did not get an answer to every question.
     """
-    programs = Path(sys.executable).parent
-    offline = {"HF_HUB_OFFLINE": "1", "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
     shutil.rmtree(out, ignore_errors=True)
     try:
-        process.run(command(url, model, folder, out), log, offline)
+        process.run(command(url, model, folder, out), log, {"HF_HUB_OFFLINE": "1"})
         score, answers = read(out)
         shutil.copy(_only(out, "reports/*/general_mcq.json"), out.with_suffix(".json"))
     finally:

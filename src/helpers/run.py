@@ -37,7 +37,9 @@ class Stage:
 STAGES = {
     "environment": Stage("01_environment", "environment", (), ("model",), ()),
     "data": Stage("02_data", "dialogues", (), ("model", "data", "sft"), ("ms-swift", "transformers")),
-    "sft": Stage("03_sft", "sft", ("data",), ("model", "sft"), ("ms-swift", "torch", "peft", "transformers"), 2.0, True),
+    "sft": Stage(
+        "03_sft", "sft", ("data",), ("model", "sft"), ("ms-swift", "torch", "peft", "transformers"), 2.0, True
+    ),
     "vram": Stage("04_vram", "memory", ("sft",), ("model", "sft", "vram"), ("torch",)),
     "export": Stage("05_export", "export", ("sft",), ("export",), ("ms-swift", "torch", "peft", "transformers"), 2.0),
     "deploy": Stage("06_deploy", "serving", ("export",), ("sft", "serve"), ("lmdeploy", "torch", "transformers")),
@@ -135,7 +137,7 @@ class Run:
                     f"{spec.folder} needs {spec.free_gib} GiB of disk and {self.root} has {free:.1f} GiB free; "
                     f"free some space and run again."
                 )
-            work = self.work_dir(stage)
+            key, work = self.key(stage), self.work_dir(stage)
             for old in self.root.glob(f".{spec.folder}.*"):  # left by a run that was killed
                 if old.is_dir() and not (spec.resumes and old == work):
                     shutil.rmtree(old)
@@ -150,7 +152,7 @@ class Run:
             record = {
                 "stage": stage,
                 "profile": self.profile.name,
-                "key": self.key(stage),
+                "key": key,
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - clock, 1),
                 "machine": machine(),

@@ -1,0 +1,170 @@
+"""LoRA fine-tuning with `swift sft`: the stage `sft`, its log, and the adapter it leaves."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import yaml
+from tqdm.auto import tqdm
+
+from . import models, process
+from .errors import UserError
+from .run import Run
+
+# Neither a hub nor a GPU is asked for where there is none; two OpenMP threads of an idle pool must not spin.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def arguments(run: Run, work: Path) -> dict:
+    """The arguments of `swift sft` for this run: the profile's own, and the paths."""
+    given = {k: v for k, v in run.profile.sft.items() if v is not None}
+    env = {**OFFLINE, "CUDA_VISIBLE_DEVICES": ""} if given["use_cpu"] else {"OMP_WAIT_POLICY": "PASSIVE"}
+    return {
+        "model": str(models.fetch(run.profile.model)),
+        "model_type": "llama",
+        "dataset": [str(run.train_file)],
+        "val_dataset": [str(run.val_file)],
+        "output_dir": str(work / "swift"),
+        "swanlab_project": "llama-to-listener",
+        "swanlab_exp_name": run.profile.name,
+        "add_version": False,  # checkpoints lie where the next run finds them
+        "check_model": False,  # asks a hub for a listing, seven seconds of retries when offline
+        **given,
+        "ENV": env,
+    }
+
+
+def write_yaml(run: Run, work: Path) -> Path:
+    """Write `sft.yaml`; `swift sft sft.yaml` runs it without this package."""
+    file = work / "sft.yaml"
+    args = arguments(run, work)
+    checkpoint = last_checkpoint(work)
+    if checkpoint:
+        args["resume_from_checkpoint"] = str(checkpoint)
+    text = yaml.safe_dump(args, allow_unicode=True, sort_keys=False, width=120)
+    file.write_text(f"# swift sft {file.name}\n{text}", encoding="utf-8")
+    return file
+
+
+def last_checkpoint(work: Path) -> Path | None:
+    """The newest whole checkpoint below a work folder (`trainer_state.json` is written last), or None."""
+    found = [p.parent for p in work.glob("swift/checkpoint-*/trainer_state.json")]
+    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+
+
+def command(file: Path) -> list:
+    """The command that trains."""
+    return ["swift", "sft", file]
+
+
+def read_log(file: Path) -> list[dict]:
+    """ms-swift's `logging.jsonl` as rows with an integer `step`; a step logged twice after a resume counts once."""
+    rows: dict[tuple, dict] = {}
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if "global_step/max_steps" in row:
+                row["step"], row["max_steps"] = map(int, row["global_step/max_steps"].split("/"))
+                rows[row["step"], "eval_loss" in row] = row
+    return [rows[k] for k in sorted(rows)]
+
+
+def train(run: Run, work: Path, stop_at: int | None = None) -> process.Finished:
+    """Train in `work`, from its last checkpoint if there is one.
+
+    Args:
+        stop_at: end the process once the checkpoint of this step is whole, as Ctrl-C would.
+    """
+    file, log = write_yaml(run, work), work / "swift" / "logging.jsonl"
+    with tqdm(desc="swift sft", unit="step", disable=None, leave=False) as bar:
+
+        def watch() -> bool:
+            rows = read_log(log)
+            if rows:
+                bar.total, bar.n = rows[-1]["max_steps"], rows[-1]["step"]
+                bar.refresh()
+            reached = last_checkpoint(work)
+            return bool(stop_at and reached and int(reached.name.rpartition("-")[2]) >= stop_at)
+
+        # swanlab writes `swanlog/` where the process starts
+        return process.run(command(file), work / "sft.log", watch=watch, cwd=work)
+
+
+def build(run: Run, work: Path, stop_at: int | None = None) -> dict:
+    """Fill `work` with `adapter/`, `sft.yaml`, `sft.log` and the SwanLab run; return what was measured."""
+    sessions = work / "sessions.json"
+    spent = json.loads(sessions.read_text()) if sessions.is_file() else []
+    first = last_checkpoint(work)
+    finished = train(run, work, stop_at)
+    rows = read_log(work / "swift" / "logging.jsonl")
+    steps = max((r["step"] for r in rows), default=0)
+    spent.append(
+        {
+            "from_step": int(first.name.rpartition("-")[2]) if first else 0,
+            "to_step": steps,
+            "seconds": round(finished.seconds, 1),
+            "peak_rss_gib": round(finished.peak_rss / 2**30, 2),
+        }
+    )
+    sessions.write_text(json.dumps(spent))
+    return finish(run, work, rows, spent)
+
+
+def finish(run: Run, work: Path, rows: list[dict], sessions: list[dict]) -> dict:
+    """Move the last checkpoint's adapter into place and collect the numbers of a finished training."""
+    checkpoint = last_checkpoint(work)
+    if checkpoint is None:
+        raise UserError(f"swift sft left no checkpoint below {work}; read {work / 'sft.log'}.")
+    adapter = work / "adapter"
+    shutil.rmtree(adapter, ignore_errors=True)
+    adapter.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(checkpoint / name, adapter / name)
+    evals = [r for r in rows if "eval_loss" in r]
+    trained = [r for r in rows if "loss" in r]
+    shape = _parameters((work / "sft.log").read_text(encoding="utf-8", errors="replace"))
+    memory = [r["memory(GiB)"] for r in rows if "memory(GiB)" in r]
+    (work / "sft.yaml").write_text(
+        "# swift sft sft.yaml\n"
+        + yaml.safe_dump(arguments(run, run.dir("sft")), allow_unicode=True, sort_keys=False, width=120),
+        encoding="utf-8",
+    )
+    return {
+        "command": process.shown(command(Path("sft.yaml"))),
+        "steps": trained[-1]["step"] if trained else 0,
+        "train_seconds": sum(s["seconds"] for s in sessions),
+        "sessions": sessions,
+        **shape,
+        "adapter_bytes": (adapter / "adapter_model.safetensors").stat().st_size,
+        "eval_loss_before": evals[0]["eval_loss"] if evals and evals[0]["step"] == 0 else None,
+        "eval_loss_after": evals[-1]["eval_loss"] if evals else None,
+        "peak_rss_gib": max(s["peak_rss_gib"] for s in sessions),
+        "peak_reserved_gib": max(memory, default=None),
+        "train_log": [{"step": r["step"], "loss": r["loss"]} for r in trained],
+    }
+
+
+def _parameters(log: str) -> dict:
+    """Parameter counts in millions, as ms-swift prints them, in parameters."""
+    found = re.search(r"([\d.]+)M Params \(([\d.]+)M Trainable", log)
+    total, trainable = (round(float(x) * 1e6) for x in found.groups()) if found else (None, None)
+    return {"total_parameters": total, "trainable_parameters": trainable}
+
+
+def pause(run: Run, step: int) -> str:
+    """Start the stage and stop it when `step` is saved, as a power cut would; `run.require("sft")` carries on.
+
+    Returns what happened, in a sentence. Does nothing when the stage is up to date.
+    """
+    run.require("data")
+    if run.is_fresh("sft"):
+        sessions = run.record("sft")["sessions"]
+        return f"up to date: trained in {len(sessions)} sessions, " + ", then ".join(
+            f"steps {s['from_step']}-{s['to_step']}" for s in sessions
+        )
+    work = run.work_dir("sft")
+    work.mkdir(parents=True, exist_ok=True)
+    if last_checkpoint(work) is None:
+        build(run, work, stop_at=step)
+    return f"stopped; {last_checkpoint(work).name} is on disk"
