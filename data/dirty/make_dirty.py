@@ -6,6 +6,7 @@ Standard library only; the same inputs give the same bytes. dirty_base.jsonl hol
   tag    a name for the row     copy  the row is a changed copy of that tag; v0 … v4 are rows of --val
 The key has one row for each physical line (lines end at LF only): {"line", "codes", "near_miss_of", "note"}.
 """
+
 import argparse
 import json
 import random
@@ -40,11 +41,13 @@ def number(match):
 # ---- damage to one text ----
 def misread(text, codec):
     """UTF-8 bytes read as `codec`; a byte it leaves undefined becomes a C1 control, as in browsers, so nothing is lost."""
+
     def one(byte):
         try:
             return bytes([byte]).decode(codec)
         except UnicodeDecodeError:
             return chr(byte)
+
     return "".join(map(one, text.encode()))
 
 
@@ -56,17 +59,30 @@ def dropped(text, codec, also=""):
 
 
 TEXT_OPS = {  # name: function of the text and the op's second argument; the first says which turn
-    "cp1252": lambda t, a: misread(t, "cp1252"), "cp1254": lambda t, a: misread(t, "cp1254"), "latin1": lambda t, a: misread(t, "latin-1"),
-    "latin1_twice": lambda t, a: misread(misread(t, "latin-1"), "latin-1"), "gbk": lambda t, a: t.encode().decode("gbk"),  # strict: raises where a byte would be lost
+    "cp1252": lambda t, a: misread(t, "cp1252"),
+    "cp1254": lambda t, a: misread(t, "cp1254"),
+    "latin1": lambda t, a: misread(t, "latin-1"),
+    "latin1_twice": lambda t, a: misread(misread(t, "latin-1"), "latin-1"),
+    "gbk": lambda t, a: t.encode().decode("gbk"),  # strict: raises where a byte would be lost
     "latin1_sentence": lambda t, a: re.sub("^.*?。", lambda m: misread(m[0], "latin-1"), t),
-    "drop_cp1252": lambda t, a: dropped(t, "cp1252"), "drop_cp1254": lambda t, a: dropped(t, "cp1254"), "drop_c1": lambda t, a: dropped(t, "latin-1"),
-    "drop_cp1254_ad": lambda t, a: dropped(t, "cp1254", "\xad"), "gbk_replace": lambda t, a: t.encode().decode("gbk", "replace"),
-    "question_marks": lambda t, a: t.encode("ascii", "replace").decode(), "fffd": lambda t, a: re.sub("(..).", "\\1\ufffd", t),
+    "drop_cp1252": lambda t, a: dropped(t, "cp1252"),
+    "drop_cp1254": lambda t, a: dropped(t, "cp1254"),
+    "drop_c1": lambda t, a: dropped(t, "latin-1"),
+    "drop_cp1254_ad": lambda t, a: dropped(t, "cp1254", "\xad"),
+    "gbk_replace": lambda t, a: t.encode().decode("gbk", "replace"),
+    "question_marks": lambda t, a: t.encode("ascii", "replace").decode(),
+    "fffd": lambda t, a: re.sub("(..).", "\\1\ufffd", t),
     "kuntao": lambda t, a: t[:4] + ("\ufffd" * 2 * (len(t) // 2 - 2)).encode().decode("gbk"),
-    "insert": lambda t, a: a.join([t[:len(t) // 3], t[len(t) // 3:-5], t[-5:]]), "ansi": lambda t, a: f"\x1b[31m{t}\x1b[0m",
-    "fullwidth": lambda t, a: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in t), "trail": lambda t, a: t + a,
-    "bom_value": lambda t, a: "\ufeff" + t, "bom_middle": lambda t, a: "\ufeff".join([t[:9], t[9:]]),
-    "empty": lambda t, a: "", "blank": lambda t, a: "   ", "newlines": lambda t, a: "\n\n", "ideographic": lambda t, a: "\u3000" * 3,
+    "insert": lambda t, a: a.join([t[: len(t) // 3], t[len(t) // 3 : -5], t[-5:]]),
+    "ansi": lambda t, a: f"\x1b[31m{t}\x1b[0m",
+    "fullwidth": lambda t, a: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in t),
+    "trail": lambda t, a: t + a,
+    "bom_value": lambda t, a: "\ufeff" + t,
+    "bom_middle": lambda t, a: "\ufeff".join([t[:9], t[9:]]),
+    "empty": lambda t, a: "",
+    "blank": lambda t, a: "   ",
+    "newlines": lambda t, a: "\n\n",
+    "ideographic": lambda t, a: "\u3000" * 3,
     "zero_width": lambda t, a: "\u200b" * 2,
 }
 
@@ -97,43 +113,74 @@ def val_ending(row, c):
 
 
 ROW_OPS = {
-    "no_conversations": lambda r, c: (r.pop("conversations"), r.update(source="forum", length=0)), "null_value": lambda r, c: c[1].update(value=None),
-    "number_value": lambda r, c: c[0].update(value=85), "missing_value": lambda r, c: c[1].pop("value"), "unknown_from": lambda r, c: c[0].update({"from": "narrator"}),
+    "no_conversations": lambda r, c: (r.pop("conversations"), r.update(source="forum", length=0)),
+    "null_value": lambda r, c: c[1].update(value=None),
+    "number_value": lambda r, c: c[0].update(value=85),
+    "missing_value": lambda r, c: c[1].pop("value"),
+    "unknown_from": lambda r, c: c[0].update({"from": "narrator"}),
     "dict_conversations": lambda r, c: r.update(conversations={t["from"]: t["value"] for t in c}),
     "string_turns": lambda r, c: r.update(conversations=[t["value"] for t in c]),
     "string_conversations": lambda r, c: r.update(conversations="".join(t["value"] for t in c)),
-    "conversation_key": lambda r, c: r.update(conversation=r.pop("conversations")), "emollm": emollm, "roles": roles,
-    "alpaca": lambda r, c: (r.pop("conversations"), r.update(instruction=c[0]["value"], input="", output=c[1]["value"])),
-    "role_content": lambda r, c: r.update(conversations=[{"role": {"human": "user", "gpt": "assistant"}[t["from"]], "content": t["value"]} for t in c]),
+    "conversation_key": lambda r, c: r.update(conversation=r.pop("conversations")),
+    "emollm": emollm,
+    "roles": roles,
+    "alpaca": lambda r, c: (
+        r.pop("conversations"),
+        r.update(instruction=c[0]["value"], input="", output=c[1]["value"]),
+    ),
+    "role_content": lambda r, c: r.update(
+        conversations=[{"role": {"human": "user", "gpt": "assistant"}[t["from"]], "content": t["value"]} for t in c]
+    ),
     "extra_keys": lambda r, c: r.update(score=4.5, tags=["约会"], meta={"pages": [1, 2], "reviewed": None}),
-    "numeric_id": lambda r, c: r.update(id=int(r["id"][-4:])), "swap_roles": lambda r, c: roles(r, c, "gpt", "human"), "sub": substitute,
+    "numeric_id": lambda r, c: r.update(id=int(r["id"][-4:])),
+    "swap_roles": lambda r, c: roles(r, c, "gpt", "human"),
+    "sub": substitute,
     "append": lambda r, c, texts: c.extend({"from": f, "value": v} for f, v in zip(("human", "gpt"), texts.split("|"))),
-    "val_prefix": lambda r, c: c[1].update(value="嗯，" + c[1]["value"]), "val_greeting": lambda r, c: c[0].update(value="你好，" + c[0]["value"]),
-    "val_word": lambda r, c: [t.update(value=t["value"].replace("我", "俺", 1)) for t in c[::2]], "val_ending": val_ending,
+    "val_prefix": lambda r, c: c[1].update(value="嗯，" + c[1]["value"]),
+    "val_greeting": lambda r, c: c[0].update(value="你好，" + c[0]["value"]),
+    "val_word": lambda r, c: [t.update(value=t["value"].replace("我", "俺", 1)) for t in c[::2]],
+    "val_ending": val_ending,
 }
 
 
 def ramble(turns, pool, where, length):
     """Make turns long: the pool's sentences again and again, each time with another day, hour, person and number."""
-    slots = {"day": (3, [f"周{c}" for c in "一二三四五六日"]), "clock": (4, [f"{c}点" for c in "一两三四五六七八九十"] + ["十二点半"]),
-             "clock2": (7, [f"{c}点半" for c in "一两三四五六七八九十"] + ["午夜"]), "who": (2, ["老周", "阿芳", "大刘", "小孟", "胖哥"]),
-             "n": (5, "三四五六七八九"), "m": (3, [f"{a}十{b}" for b in "一三五七九" for a in "二三四五六八九"])}
+    slots = {
+        "day": (3, [f"周{c}" for c in "一二三四五六日"]),
+        "clock": (4, [f"{c}点" for c in "一两三四五六七八九十"] + ["十二点半"]),
+        "clock2": (7, [f"{c}点半" for c in "一两三四五六七八九十"] + ["午夜"]),
+        "who": (2, ["老周", "阿芳", "大刘", "小孟", "胖哥"]),
+        "n": (5, "三四五六七八九"),
+        "m": (3, [f"{a}十{b}" for b in "一三五七九" for a in "二三四五六八九"]),
+    }
     step = 0
     for i in map(int, where.split(",")):
         while len(turns[i]["value"]) < int(length):
-            turns[i]["value"] += pool[step % len(pool)].format(**{k: names[step * by % len(names)] for k, (by, names) in slots.items()})
+            turns[i]["value"] += pool[step % len(pool)].format(
+                **{k: names[step * by % len(names)] for k, (by, names) in slots.items()}
+            )
             step += 1
 
 
 LINE_OPS = {  # damage to the written line
-    "truncate": lambda s: s[:len(s) * 3 // 5], "single_quotes": lambda s: repr(json.loads(s)), "trailing_comma": lambda s: s.replace("}]}", "},]}"),
-    "two_objects": lambda s: s + s.replace("dirty-", "dirty-b"), "bare_quote": lambda s: s.replace("“", '"').replace("”", '"'),
-    "raw_newline": lambda s: s.replace("，", "，\n", 1), "comment": lambda s: s.replace('"conversations"', '/* checked */ "conversations"'),
-    "plain_text": lambda s: "\t".join(t["value"] for t in json.loads(s)["conversations"]), "missing_brace": lambda s: s[:-1],
-    "ascii_escapes": lambda s: json.dumps(json.loads(s)), "padded": lambda s: f"  {s}   ", "crlf": lambda s: s + "\r",
-    "key_order": lambda s: json.dumps(dict(reversed(json.loads(s).items())), ensure_ascii=False, separators=(" ,  ", "  :  ")),
+    "truncate": lambda s: s[: len(s) * 3 // 5],
+    "single_quotes": lambda s: repr(json.loads(s)),
+    "trailing_comma": lambda s: s.replace("}]}", "},]}"),
+    "two_objects": lambda s: s + s.replace("dirty-", "dirty-b"),
+    "bare_quote": lambda s: s.replace("“", '"').replace("”", '"'),
+    "raw_newline": lambda s: s.replace("，", "，\n", 1),
+    "comment": lambda s: s.replace('"conversations"', '/* checked */ "conversations"'),
+    "plain_text": lambda s: "\t".join(t["value"] for t in json.loads(s)["conversations"]),
+    "missing_brace": lambda s: s[:-1],
+    "ascii_escapes": lambda s: json.dumps(json.loads(s)),
+    "padded": lambda s: f"  {s}   ",
+    "crlf": lambda s: s + "\r",
+    "key_order": lambda s: json.dumps(
+        dict(reversed(json.loads(s).items())), ensure_ascii=False, separators=(" ,  ", "  :  ")
+    ),
     "list_row": lambda s: json.dumps([t["value"] for t in json.loads(s)["conversations"]], ensure_ascii=False),
-    "bom_line": lambda s: "\ufeff" + s, "bom_file": lambda s: "\ufeff" + s,
+    "bom_line": lambda s: "\ufeff" + s,
+    "bom_file": lambda s: "\ufeff" + s,
 }
 
 
@@ -159,14 +206,19 @@ def in_order(base):
 
 def build(base, val):
     sources = {b["tag"]: b for b in base if "tag" in b}
-    sources |= {f"v{i}": {"topic": v["topic"], "turns": [[t["from"], t["value"]] for t in v["conversations"]]} for i, v in enumerate(val)}
+    sources |= {
+        f"v{i}": {"topic": v["topic"], "turns": [[t["from"], t["value"]] for t in v["conversations"]]}
+        for i, v in enumerate(val)
+    }
     lines, key, written = [], [], {}
     for b in in_order(base):
         op, *args = b.get("op", "none").split(":")
         source = sources[b["copy"]] if "copy" in b else b
         turns = []
         for speaker, text in source.get("turns", []):
-            text = re.sub(r"\{val(\d)\}", lambda m: re.split("[，。？！…]", sources["v" + m[1]]["turns"][0][1])[0][:14], text)
+            text = re.sub(
+                r"\{val(\d)\}", lambda m: re.split("[，。？！…]", sources["v" + m[1]]["turns"][0][1])[0][:14], text
+            )
             turns.append({"from": speaker, "value": re.sub(r"\{(\w+-?) (\d+)\}", number, text)})
         row = {"id": f"dirty-{len(lines) + 1:04}", "topic": source["topic"], "conversations": turns}
         if op in TEXT_OPS:
@@ -189,7 +241,9 @@ def build(base, val):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--val", type=Path, default=HERE / "val.jsonl", help="validation file which the contamination rows repeat")
+    parser.add_argument(
+        "--val", type=Path, default=HERE / "val.jsonl", help="validation file which the contamination rows repeat"
+    )
     base = [json.loads(s) for s in (HERE / "dirty_base.jsonl").read_text(encoding="utf-8").strip().split("\n")]
     lines, key = build(base, validation_rows(parser.parse_args().val))
     (HERE / "dirty.jsonl").write_bytes("".join(s + "\n" for s in lines).encode())

@@ -98,7 +98,7 @@ def _check(file: str, sections: dict) -> None:
             raise UserError(f"{file}: section {section!r} is missing.")
         for key in have:
             if key not in keys and key not in _upstream(section):
-                near = _nearest(key, [*keys, *_upstream(section)])
+                near = _nearest(key, keys) or _nearest(key, _upstream(section))
                 raise UserError(f"{file}: unknown key {section}.{key}{near}.")
         for key in keys:
             if key not in have:
