@@ -1,4 +1,4 @@
-"""The book's structure: pages in order, no outputs in git, short cells, links that resolve, the note on every answer."""
+"""The book: pages in order, no outputs in git, short cells, links that resolve, the note on every answer."""
 
 import re
 import statistics

@@ -117,7 +117,7 @@ class Run:
             "inputs": {n: self.record(n)["key"] for n in spec.needs},
             "packages": {p: version(p) for p in spec.packages},
             "code": hashlib.sha256(inspect.getsource(module).encode()).hexdigest(),
-            "files": {str(f): _sha256(f) for f in getattr(module, "inputs", lambda run: [])(self)},
+            "files": {Path(f).name: _sha256(f) for f in getattr(module, "inputs", lambda run: [])(self)},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
