@@ -106,9 +106,11 @@ def split(rows: list[dict], fraction: float, at_most: int, seed: int) -> tuple[l
 
 def template(profile):
     """ms-swift's own template in training mode: `encode({"messages": …})` gives `input_ids` and `labels`."""
+    import transformers
     from swift.utils import get_logger
 
     get_logger().setLevel("ERROR")
+    transformers.utils.logging.set_verbosity_error()  # a notebook shows what is written to stderr in red
     from swift import get_processor, get_template
 
     processor = get_processor(str(models.fetch(profile.model)), model_type="llama")

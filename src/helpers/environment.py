@@ -7,8 +7,11 @@ import re
 import shutil
 import socket
 import sys
+import threading
+import time
+import tomllib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -19,6 +22,7 @@ from .profile import ROOT, Profile, gpu_memory_gib, load, names
 from .run import Run, machine
 from .serving import is_free
 
+REINSTALL = "remove .venv and run `make setup`"
 HUBS = {"ModelScope": "www.modelscope.cn", "Hugging Face": "huggingface.co"}
 
 
@@ -46,13 +50,16 @@ def hardware(profile: Profile) -> Iterator[Check]:
     few = m["memory_gib"] < 8
     yield Check("WARN" if few else "OK", "memory", f"{m['memory_gib']} GiB", "close other programs" if few else "")
     yield Check("OK", "CPU instructions", torch.backends.cpu.get_cpu_capability())
-    gpu = gpu_memory_gib()
-    yield Check(
-        "OK" if gpu else "WARN",
-        "GPU",
-        f"{m['gpu']}, {gpu:.0f} GiB" if gpu else "none",
-        "" if gpu else "rehearse on the CPU",
-    )
+    gpu, needed = gpu_memory_gib(), profile.model["requires_gpu_gib"] > 0
+    driver = _driver()
+    advice = ""
+    if driver and not gpu:
+        advice = "torch does not see the GPU: unset CUDA_VISIBLE_DEVICES, or install requirements/gpu.lock"
+    elif needed and not gpu:
+        advice = "rehearse on the CPU: PROFILE=cpu-smollm2"
+    status = "OK" if not advice else "FAIL" if needed else "WARN"
+    yield Check(status, "GPU", f"{m['gpu']}, {gpu:.0f} GiB" if gpu else "none that torch can use", advice)
+    yield Check("OK", "NVIDIA driver", driver or "none")
     yield Check("OK", "torch", f"{torch.__version__}, CUDA {torch.version.cuda or 'none'}")
     wants = profile.sft["attn_impl"] == "flash_attn"
     has = find_spec("flash_attn") is not None
@@ -69,30 +76,31 @@ def software(profile: Profile) -> Iterator[Check]:
     yield Check(
         "FAIL" if old else "OK", "Python", platform.python_version(), "install Python 3.11 or newer" if old else ""
     )
-    wrong = []
-    for package, wanted in locked().items():
-        try:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = [re.match(r"[\w.-]+", d)[0].lower() for d in project["dependencies"]]
+    pins, others = locked(), []
+    for package in [*direct, *(p for p in pins if p not in direct)]:
+        found, wanted, status = "missing", pins[package], "FAIL"
+        with suppress(PackageNotFoundError):
             found = version(package)
-        except PackageNotFoundError:
-            found = "missing"
-        if found.split("+")[0] != wanted:
-            wrong.append(f"{package} {found}, lock {wanted}")
-    total = len(locked())
-    yield Check(
-        "WARN" if wrong else "OK",
-        "packages",
-        f"{total - len(wrong)} of {total} as locked" + (f"; {'; '.join(wrong[:5])}" if wrong else ""),
-        "remove .venv and run `make setup`" if wrong else "",
-    )
+            status = "OK" if found.split("+")[0] == wanted else "WARN"
+        if package in direct:
+            text = found if status == "OK" else f"{found}, lock {wanted}"
+            yield Check(status, package, text, "" if status == "OK" else REINSTALL)
+        elif status != "OK":
+            others.append(f"{package} {found}, lock {wanted}")
+    total = len(pins) - len(direct)
+    text = f"{total - len(others)} of {total} as locked" + (f"; {'; '.join(others[:5])}" if others else "")
+    yield Check("WARN" if others else "OK", "other packages", text, REINSTALL if others else "")
 
 
 def disk(profile: Profile) -> Iterator[Check]:
-    for name, folder, need in (("outputs", ROOT, 3), ("model cache", _existing(models.cache_dir()), 2)):
+    weights = 16 if profile.model["requires_gpu_gib"] else 1  # GiB: 8 billion parameters of two bytes, or 135 million
+    for name, folder, need in (("outputs", ROOT, weights + 2), ("model cache", _existing(models.cache_dir()), weights)):
         free = shutil.disk_usage(folder).free / 2**30
         short = free < need
-        yield Check(
-            "FAIL" if short else "OK", f"disk for {name}", f"{free:.0f} GiB free", f"free {need} GiB" if short else ""
-        )
+        found, advice = f"{free:.0f} GiB free, {need} GiB needed", "free some space" if short else ""
+        yield Check("FAIL" if short else "OK", f"disk for {name}", found, advice)
 
 
 def ports(profile: Profile) -> Iterator[Check]:
@@ -107,17 +115,23 @@ def ports(profile: Profile) -> Iterator[Check]:
 
 
 def hubs(profile: Profile) -> Iterator[Check]:
-    def reached(host: str) -> bool:
-        try:
-            socket.create_connection((host, 443), timeout=2).close()
-            return True
-        except OSError:
-            return False
+    reached = set()
 
-    with ThreadPoolExecutor() as pool:
-        for name, ok in zip(HUBS, pool.map(reached, HUBS.values()), strict=True):
-            advice = "" if ok else "needed only to download the 8B model"
-            yield Check("OK" if ok else "WARN", f"hub {name}", "reachable" if ok else "not reachable", advice)
+    def reach(name: str) -> None:
+        with suppress(OSError):
+            socket.create_connection((HUBS[name], 443), timeout=2).close()
+            reached.add(name)
+
+    threads = [threading.Thread(target=reach, args=[name], daemon=True) for name in HUBS]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 2.5
+    for thread in threads:  # looking up a name ignores the socket's timeout: such a thread is left behind
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for name in HUBS:
+        ok = name in reached
+        advice = "" if ok else "needed only to download the 8B model"
+        yield Check("OK" if ok else "WARN", f"hub {name}", "reachable" if ok else "not reachable", advice)
     token = bool(os.environ.get("HF_TOKEN") or os.environ.get("MODELSCOPE_API_TOKEN"))
     yield Check(
         "OK" if token else "WARN",
@@ -135,7 +149,8 @@ def profiles(profile: Profile) -> Iterator[Check]:
         need = load(name).model["requires_gpu_gib"]
         fits = need <= memory
         why = f"needs a GPU of {need} GiB, this machine has {memory:.0f}" if need else "needs no GPU"
-        yield Check("OK" if fits else "WARN", f"profile {name}", why, "" if fits else "run it on a larger machine")
+        bad = "FAIL" if name == profile.name else "WARN"  # the one in force has to fit
+        yield Check("OK" if fits else bad, f"profile {name}", why, "" if fits else "run it on a larger machine")
 
 
 def checks(profile: Profile) -> list[Check]:
@@ -163,8 +178,18 @@ def build(run: Run, work: Path) -> dict:
     """Write `checks.json`; return the rows and how many there are of each status."""
     rows = checks(run.profile)
     (work / "checks.json").write_text(json.dumps([asdict(r) for r in rows], indent=1, ensure_ascii=False))
-    return {"counts": {s: sum(r.status == s for r in rows) for s in ("OK", "WARN", "FAIL")}}
+    counts = {s: sum(r.status == s for r in rows) for s in ("OK", "WARN", "FAIL")}
+    return {"counts": counts, "checks": [asdict(r) for r in rows]}
 
 
 def _existing(folder: Path) -> Path:
     return folder if folder.exists() else _existing(folder.parent)
+
+
+def _driver() -> str | None:
+    """Version of the NVIDIA driver, or None without a driver or a device."""
+    with suppress(Exception):  # NVML raises an error of its own for each thing that is missing
+        import pynvml
+
+        pynvml.nvmlInit()
+        return pynvml.nvmlSystemGetDriverVersion() if pynvml.nvmlDeviceGetCount() else None

@@ -18,10 +18,10 @@ def export_command(run: Run, out: Path) -> list:
         "model": models.fetch(run.profile.model),
         "model_type": "llama",
         "adapters": run.adapter,
+        "template": run.profile.sft["template"],
         **{k: v for k, v in run.profile.export.items() if v is not None},
         "torch_dtype": run.profile.sft["torch_dtype"],
         "output_dir": out,
-        "check_model": False,
     }
     return [
         "swift",

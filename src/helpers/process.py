@@ -112,7 +112,6 @@ def _guard(command: list[str]) -> int:
     def end_with_parent():
         while os.read(0, 1):  # returns nothing once the other end is closed
             pass
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
         time.sleep(8)
         os.killpg(0, signal.SIGKILL)

@@ -64,7 +64,7 @@ def read_log(file: Path) -> list[dict]:
     if file.is_file():
         for line in file.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            if "global_step/max_steps" in row:
+            if "loss" in row or "eval_loss" in row:
                 row["step"], row["max_steps"] = map(int, row["global_step/max_steps"].split("/"))
                 rows[row["step"], "eval_loss" in row] = row
     return [rows[k] for k in sorted(rows)]
