@@ -24,6 +24,7 @@ ifeq ($(LOCK),requirements/cpu.lock)
 endif
 	$(BIN)/pip install -q --no-deps -r $(LOCK)
 	$(BIN)/pip install -q --no-deps -e .
+	$(BIN)/python -c 'import matplotlib.font_manager'  # builds its font cache now, not in a page
 	touch $@
 
 book: setup

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from .errors import UserError
+from .profile import ROOT
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class Finished:
 
 
 def shown(command: list) -> str:
-    """The command as a reader would paste it into a terminal."""
-    return shlex.join(str(c) for c in command)
+    """The command as a reader would paste it into a terminal that stands in the repository."""
+    text = shlex.join(str(c) for c in command)
+    return text.replace(sys.executable, "python").replace(f"{ROOT}/", "").replace(f"{Path.home()}/", "~/")
 
 
 def run(

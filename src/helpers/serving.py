@@ -141,7 +141,7 @@ def build(run: Run, work: Path) -> dict:
     (work / "answers.json").write_text(json.dumps(talk, ensure_ascii=False, indent=1), encoding="utf-8")
     return {
         "engine": engine,
-        "command": process.shown(serve_command(Path("model"), options)).replace(sys.executable, "python"),
+        "command": process.shown(serve_command(Path("model"), options)),
         **results,
         "pieces": len(pieces),
         "seconds_for_one_answer": round(seconds, 2),
