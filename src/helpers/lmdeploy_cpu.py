@@ -2,6 +2,7 @@
 
 Real: the `lmdeploy` command line and its checks, the chat template, the HTTP API, keys, streaming, errors.
 Stand-in: the forward pass, which is transformers in float32 on the CPU. It says nothing about TurboMind or its speed.
+It knows temperature, top_k, top_p, seed and max_tokens; penalties, min_p and log-probabilities are ignored.
 
 It replaces one private method of LMDeploy 0.18.0:
 `python -m helpers.lmdeploy_cpu serve api_server MODEL --backend pytorch …`
@@ -18,7 +19,7 @@ import lmdeploy
 import torch
 
 PINNED = "0.18.0"
-GATHER_SECONDS = 0.02  # requests that arrive within this time are decoded together
+GATHER_SECONDS = 0.05  # requests that arrive within this time are decoded together
 
 
 @dataclass
@@ -58,17 +59,10 @@ class CpuEngine:
     def create_instance(self, *_):
         return CpuHandle(self)
 
-    def start_loop(self, *_):
-        pass
+    def nothing(self, *_):
+        """Stands for calls that only an engine with its own processes and cache needs."""
 
-    def close(self):
-        pass
-
-    def end_session(self, session_id):
-        pass
-
-    def get_schedule_metrics(self):
-        return None
+    start_loop = close = end_session = get_schedule_metrics = nothing
 
     async def get_health_status(self):
         return dict(alive=True, message="CPU stand-in", schedule_metrics=None)
@@ -79,8 +73,10 @@ class CpuEngine:
             time.sleep(GATHER_SECONDS)
             while len(batch) < self.limit and not self.waiting.empty():
                 batch.append(self.waiting.get())
+            batch = [r for r in batch if not r.stop.is_set()]  # a client that left while it waited
             try:
-                self._decode(batch)
+                if batch:
+                    self._decode(batch)
             except Exception as error:  # the server answers with an error and lives on
                 for request in batch:
                     request.put(error)
@@ -104,7 +100,7 @@ class CpuEngine:
             for i, (request, draw) in enumerate(zip(batch, draws, strict=True)):
                 token = request.choose(out.logits[i, -1].float(), draw)
                 request.made += 1
-                ends = set() if request.config.ignore_eos else set(request.config.stop_token_ids or [])
+                ends = () if request.config.ignore_eos else request.config.stop_token_ids or ()
                 last = token in ends or request.made >= request.config.max_new_tokens or request.stop.is_set()
                 request.put((token, last))
                 chosen.append(token)
@@ -125,11 +121,13 @@ class CpuHandle:
     """One session's view of the engine."""
 
     def __init__(self, engine: CpuEngine):
-        self.engine, self.stops = engine, {}
+        self.engine, self.running = engine, {}
 
     async def async_cancel(self, session_id):
-        if session_id in self.stops:
-            self.stops[session_id].set()
+        request = self.running.get(session_id)
+        if request:
+            request.stop.set()
+            request.put((0, True))  # wakes the stream, also of a request that still waits for its turn
 
     async def async_end(self, session_id):
         pass
@@ -141,7 +139,7 @@ class CpuHandle:
 
         loop, arrived = asyncio.get_running_loop(), asyncio.Queue()
         request = Request(input_ids, gen_config, lambda x: loop.call_soon_threadsafe(arrived.put_nowait, x))
-        self.stops[session_id] = request.stop
+        self.running[session_id] = request
         self.engine.waiting.put(request)
         try:
             while True:
@@ -158,7 +156,12 @@ class CpuHandle:
                     return
         finally:
             request.stop.set()
-            self.stops.pop(session_id, None)
+            self.running.pop(session_id, None)
+
+
+def build_engine(self, model_path: str, backend_config=None, **_) -> CpuEngine:
+    """Takes the place of `AsyncEngine._build_pytorch`."""
+    return CpuEngine(model_path, backend_config)
 
 
 def main() -> None:
@@ -168,9 +171,7 @@ def main() -> None:
     from lmdeploy.cli.entrypoint import run
     from lmdeploy.serve.core import async_engine
 
-    async_engine.AsyncEngine._build_pytorch = lambda self, path, backend_config=None, **_: CpuEngine(
-        path, backend_config
-    )
+    async_engine.AsyncEngine._build_pytorch = build_engine
     run()
 
 
