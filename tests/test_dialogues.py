@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from helpers import dialogues
+from helpers import dialogues, profile
 from helpers.errors import UserError
+from helpers.run import Run
 
 GOOD = {"conversations": [{"from": "human", "value": "你好"}, {"from": "gpt", "value": "你好，想聊什么？"}]}
 
@@ -50,9 +51,66 @@ def test_missing_file_is_one_sentence(tmp_path):
         dialogues.read(tmp_path / "nothing.jsonl")
 
 
-def test_split_repeats_itself_and_shares_no_dialogue():
-    rows = [{"messages": [{"role": "user", "content": str(i % 40)}]} for i in range(50)]
+def rows_of(*texts):
+    return [{"line": i, "messages": [{"role": "user", "content": t}]} for i, t in enumerate(texts, 1)]
+
+
+def test_repetitions_are_rejected_and_name_the_line_they_repeat():
+    kept, again = dialogues.distinct(rows_of("甲", "乙", "甲"))
+    assert [r["line"] for r in kept] == [1, 2]
+    assert again[0]["line"] == 3 and again[0]["reason"] == "same dialogue as line 1"
+
+
+def test_split_repeats_itself_shares_no_dialogue_and_holds_out_eight():
+    rows = rows_of(*map(str, range(40)))
     train, val = dialogues.split(rows, 0.1, 30, seed=1)
     assert (train, val) == dialogues.split(rows, 0.1, 30, seed=1)
-    words = [{r["messages"][0]["content"] for r in part} for part in (train, val)]
-    assert len(train) + len(val) == 40 and not words[0] & words[1]
+    assert len(val) == 8 and sorted(r["line"] for r in train + val) == list(range(1, 41))
+
+
+def test_one_dialogue_cannot_be_split():
+    with pytest.raises(UserError, match="at least two"):
+        dialogues.split(rows_of("甲"), 0.1, 30, seed=1)
+
+
+class OneTokenACharacter:
+    """Stands in for a template where only lengths matter."""
+
+    def encode(self, row):
+        return {"input_ids": list("".join(m["content"] for m in row["messages"]))}
+
+
+def test_long_dialogues_keep_the_whole_exchanges_that_fit():
+    messages = [{"role": r, "content": "五个字哦哦"} for r in ("user", "assistant") * 3]
+    rows = [{"line": 1, "messages": messages}, {"line": 2, "messages": messages[:2]}]
+    kept, rejected = dialogues.shortened(rows, OneTokenACharacter(), 25)
+    assert [len(r["messages"]) for r in kept] == [4, 2] and [r["exchanges_left_out"] for r in kept] == [1, 0]
+    assert not rejected
+    kept, rejected = dialogues.shortened(rows, OneTokenACharacter(), 9)
+    assert not kept and [r["line"] for r in rejected] == [1, 2]
+
+
+def test_the_stage_accounts_for_every_row(tmp_path, monkeypatch):
+    long = {"conversations": [{"from": "human", "value": "长" * 900}, {"from": "gpt", "value": "嗯。"}]}
+    many = [{"conversations": [{"from": "human", "value": f"第{i}天"}, GOOD["conversations"][1]]} for i in range(30)]
+    monkeypatch.setenv("DATASET", str(file(tmp_path, GOOD, GOOD, "{", long, *many)))
+    run = Run(profile.load("cpu-smollm2"), tmp_path)
+    record = dialogues.build(run, tmp_path)
+    reasons = [json.loads(x)["reason"] for x in (tmp_path / "rejected.jsonl").read_text().splitlines()]
+    assert reasons == ["not JSON", "same dialogue as line 1", "first exchange is longer than 448 tokens"]
+    assert record["rows_in"] == 34 == record["train_rows"] + record["val_rows"] + record["held_back"] + len(reasons)
+    trained, scored = ((tmp_path / f).read_text().splitlines() for f in ("train.jsonl", "val.jsonl"))
+    assert (len(trained), len(scored)) == (23, 8) and not set(trained) & set(scored)
+
+
+def test_a_dataset_too_long_for_the_profile_is_one_sentence(tmp_path, monkeypatch):
+    long = {"conversations": [{"from": "human", "value": "长" * 900}, {"from": "gpt", "value": "嗯。"}]}
+    monkeypatch.setenv("DATASET", str(file(tmp_path, long)))
+    with pytest.raises(UserError, match="no dialogue of .* fits into sft.max_length 448"):
+        dialogues.build(Run(profile.load("cpu-smollm2"), tmp_path), tmp_path)
+
+
+def test_a_relative_dataset_is_found_from_the_repository(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATASET", "data/val.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert dialogues.inputs(Run(profile.load("cpu-smollm2"), tmp_path))[0] == profile.ROOT / "data/val.jsonl"

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from contextlib import nullcontext, redirect_stdout
 from typing import Annotated
 
 import typer
@@ -36,7 +37,8 @@ def run(
     if not as_json:
         print(f"profile: {this.profile}", flush=True)
     for stage in stages or STAGES:
-        this.require(stage)
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():  # progress must not stand among the JSON
+            this.require(stage)
         if not as_json:
             record = this.record(stage)
             print(f"{STAGES[stage].folder:15s} {record['seconds']:7.1f} s  {this.dir(stage)}", flush=True)

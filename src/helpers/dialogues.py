@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from . import models
+from . import template
 from .errors import UserError
 from .profile import ROOT
 from .run import Run
@@ -91,59 +91,50 @@ def inputs(run: Run) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise UserError(f"dataset {file} does not exist; give DATASET the path of a ShareGPT JSONL file.")
-    return files
+    return [*files, Path(template.__file__)]
+
+
+def distinct(rows: list[dict]) -> tuple[list[dict], list[dict]]:
+    """Rows without exact repetitions, and the repetitions as rejected rows that name the line they repeat."""
+    first, again = {}, []
+    for row in rows:
+        words = json.dumps(row["messages"], ensure_ascii=False)
+        if words in first:
+            reason = f"same dialogue as line {first[words]['line']}"
+            again.append({"line": row["line"], "reason": reason, "row": json.dumps(row, ensure_ascii=False)})
+        else:
+            first[words] = row
+    return list(first.values()), again
+
+
+def shortened(rows: list[dict], own, max_length: int) -> tuple[list[dict], list[dict]]:
+    """Rows cut to the whole exchanges that fit (`template.shorten`), and those whose first exchange does not fit."""
+    kept, rejected = [], []
+    for row in rows:
+        messages = template.shorten(row["messages"], own, max_length)
+        if messages:
+            kept.append(
+                {**row, "messages": messages, "exchanges_left_out": (len(row["messages"]) - len(messages)) // 2}
+            )
+        else:
+            reason = f"first exchange is longer than {max_length} tokens"
+            rejected.append({"line": row["line"], "reason": reason, "row": json.dumps(row, ensure_ascii=False)})
+    return kept, rejected
 
 
 def split(rows: list[dict], fraction: float, at_most: int, seed: int) -> tuple[list[dict], list[dict]]:
-    """Hold out a share of the distinct dialogues, at least one; the same seed draws the same rows."""
-    distinct = list({json.dumps(r["messages"], ensure_ascii=False): r for r in rows}.values())
-    if len(distinct) < 2:
-        raise UserError("the dataset holds a single distinct dialogue; at least two are needed to train and to test.")
-    random.Random(seed).shuffle(distinct)
-    n = min(max(round(len(distinct) * fraction), 1), at_most, len(distinct) - 1)
-    return distinct[n:], distinct[:n]
+    """Hold out a share of the rows, at least eight where there are twice as many; the same seed draws the same rows.
 
-
-def template(profile):
-    """ms-swift's own template in training mode: `encode({"messages": …})` gives `input_ids` and `labels`."""
-    import transformers
-    from swift.utils import get_logger
-
-    get_logger().setLevel("ERROR")
-    transformers.utils.logging.set_verbosity_error()  # a notebook shows what is written to stderr in red
-    from swift import get_processor, get_template
-
-    processor = get_processor(str(models.fetch(profile.model)), model_type="llama")
-    chosen = get_template(processor, template_type=profile.sft["template"], default_system=profile.sft["system"])
-    chosen.set_mode("train")
-    return chosen
-
-
-def llama3_tokenizer():
-    """Meta's real Llama-3 tokenizer (PyPI `llama-models`); `encode(text, bos=False, eos=False)` gives ids."""
-    from llama_models.llama3.tokenizer import Tokenizer
-
-    return Tokenizer.get_instance()
-
-
-def lengths(rows: list[dict], profile) -> list[dict]:
-    """Per dialogue: tokens as trained, supervised tokens, tokens in Llama-3's tokenizer, characters, turns."""
-    own, llama3 = template(profile), llama3_tokenizer()
-    out = []
-    for row in rows:
-        encoded = own.encode({"messages": [dict(m) for m in row["messages"]]})
-        text = "".join(m["content"] for m in row["messages"])
-        out.append(
-            {
-                "tokens": len(encoded["input_ids"]),
-                "supervised": sum(x != -100 for x in encoded["labels"]),
-                "llama3_tokens": len(llama3.encode(text, bos=False, eos=False)),
-                "characters": len(text),
-                "turns": len(row["messages"]) // 2,
-                "topic": row.get("topic", "not given"),
-            }
+    Raises:
+        UserError: fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise UserError(
+            f"the dataset holds {len(rows)} distinct dialogues that fit; at least two are needed, one of them to test."
         )
-    return out
+    rows = random.Random(seed).sample(rows, len(rows))
+    n = min(max(round(len(rows) * fraction), 8), at_most, len(rows) // 2)
+    return rows[n:], rows[:n]
 
 
 def write(rows: list[dict], path: Path) -> None:
@@ -152,38 +143,45 @@ def write(rows: list[dict], path: Path) -> None:
 
 
 def build(run: Run, work: Path) -> dict:
-    """Write `train.jsonl`, `val.jsonl`, `rejected.jsonl` and `lengths.json`; return the counts."""
-    files, spec = sources(run), run.profile.data
-    parts = {name: read(path) for name, path in files.items()}
+    """Write `train.jsonl`, `val.jsonl`, `rejected.jsonl` and `lengths.json`; return the counts.
+
+    `rows_in == train_rows + val_rows + held_back + rejected` always.
+    """
+    files, spec, sft = sources(run), run.profile.data, run.profile.sft
+    own = template.load(run.profile)
+    read_rows, parts, rejected, rows_in = [], {}, [], 0
+    for name, path in files.items():
+        usable, bad = read(path)
+        rows_in += len(usable) + len(bad)
+        usable, again = distinct(usable)
+        parts[name], too_long = shortened(usable, own, sft["max_length"])
+        read_rows += usable
+        rejected += [{"file": path.name, **r} for r in (*bad, *again, *too_long)]
+        if not parts[name]:
+            raise UserError(
+                f"no dialogue of {path} fits into sft.max_length {sft['max_length']} tokens with even its first "
+                f"exchange; raise it in profiles/{run.profile.name}.yaml."
+            )
     if "all" in parts:
-        train, val = split(parts["all"][0], spec["val_fraction"], 2 * spec["val_rows"], run.profile.sft["seed"])
+        train, val = split(parts["all"], spec["val_fraction"], spec["val_rows"], sft["seed"])
     else:
-        train, val = parts["train"][0], parts["val"][0]
-    limit = run.profile.sft["max_length"]
-    sizes = lengths(train, run.profile)
-    fit = [s["tokens"] <= limit for s in lengths(val, run.profile)]
-    val_kept = [r for r, ok in zip(val, fit, strict=True) if ok][: spec["val_rows"]]
-    kept = sum(s["tokens"] <= limit for s in sizes)
-    if not kept or not val_kept:
-        raise UserError(
-            f"no {'training' if not kept else 'held-out'} dialogue of {', '.join(map(str, files.values()))} fits into "
-            f"sft.max_length {limit} tokens; raise it in profiles/{run.profile.name}.yaml."
-        )
+        train, val = parts["train"], parts["val"]
+    scored = val[: spec["val_rows"]]
     write(train, work / "train.jsonl")
-    write(val_kept, work / "val.jsonl")
-    write([{"file": str(files[n].name), **r} for n, (_, bad) in parts.items() for r in bad], work / "rejected.jsonl")
-    (work / "lengths.json").write_text(json.dumps(sizes))
-    characters, tokens = sum(s["characters"] for s in sizes), sum(s["tokens"] for s in sizes)
+    write(scored, work / "val.jsonl")
+    write(rejected, work / "rejected.jsonl")
+    whole, trained = template.lengths(read_rows, own), template.lengths(train, own)
+    (work / "lengths.json").write_text(json.dumps(whole))
+    characters, tokens = sum(s["characters"] for s in whole), sum(s["tokens"] for s in trained)
     return {
         "sources": {n: p.name for n, p in files.items()},
-        "rows_in": sum(len(good) + len(bad) for good, bad in parts.values()),
-        "rejected": sum(len(bad) for _, bad in parts.values()),
+        "rows_in": rows_in,
+        "rejected": len(rejected),
         "train_rows": len(train),
-        "val_rows": len(val_kept),
-        "train_rows_within_max_length": kept,
-        "characters": characters,
+        "val_rows": len(scored),
+        "held_back": len(val) - len(scored),
+        "shortened": sum(r["exchanges_left_out"] > 0 for r in train),
         "tokens": tokens,
-        "llama3_tokens_per_character": round(sum(s["llama3_tokens"] for s in sizes) / characters, 3),
-        "supervised_share": round(sum(s["supervised"] for s in sizes) / tokens, 3),
-        "topics": dict(Counter(s["topic"] for s in sizes)),
+        "supervised_share": round(sum(s["supervised"] for s in trained) / tokens, 3),
+        "llama3_tokens_per_character": round(sum(s["llama3_tokens"] for s in whole) / characters, 3),
     }

@@ -10,6 +10,7 @@ from .errors import UserError
 from .run import Run
 
 PROMPTS = 20
+MAX_KL = 0.05  # nats; rounding of a merge stays far below, a forgotten or doubled adapter far above
 
 
 def export_command(run: Run, out: Path) -> list:
@@ -133,9 +134,14 @@ def build(run: Run, work: Path) -> dict:
         "max_kl": max(r["max_kl"] for r in rows),
         "same_next": sum(r["same_next"] for r in rows),
     }
+    if summary["max_kl"] > MAX_KL:
+        raise UserError(
+            f"the merged model is not base + adapter: its predictions differ by {summary['max_kl']:.2g} nats "
+            f"(more than {MAX_KL}); nothing was kept. Read {log}, and merge into a fresh folder."
+        )
     (out / "README.md").write_text(card(run, summary), encoding="utf-8")
     return {
-        "command": process.shown(command),
+        "command": process.shown(export_command(run, run.merged)),
         "merge_seconds": round(finished.seconds, 1),
         "dtype": run.profile.sft["torch_dtype"],
         "files": files(out),

@@ -8,12 +8,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import models
+from . import llama3, models
 from .errors import UserError
 from .run import Run
 
 GIB = 2**30
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+NF4_BYTES = 0.516  # a 4-bit weight with its share of the doubly quantized scales
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,19 @@ def predict(shape: Shape, sft: dict, tokens: int, supervised: int) -> dict[str, 
         raise UserError(
             "sft.gradient_checkpointing false is not modelled yet: this page predicts checkpointed training."
         )
-    bytes_each = 0.5625 if sft["quant_bits"] == 4 else DTYPE_BYTES[sft["torch_dtype"]]
+    linear = shape.layers * sum(i * o for i, o in shape.linears().values())
+    rest = shape.parameters() - linear  # embeddings, head and norms stay in 16 bit under quantization
+    if sft["quant_bits"] == 4:
+        base = round(linear * NF4_BYTES) + 2 * rest
+    else:
+        base = (linear + rest) * DTYPE_BYTES[sft["torch_dtype"]]
     adapter = shape.adapter_parameters(sft["lora_rank"], sft["target_modules"])
     # One checkpoint a layer, its half-precision input; then the larger of the loss and of one layer's recomputation.
     saved = 2 * shape.hidden * shape.layers * tokens
     loss = 12 * shape.vocabulary * supervised  # three float32 copies of the logits
     layer = round(695_064 / 279_076 * 2 * shape.hidden * shape.layers * tokens) - saved
     return {
-        "base weights": round(shape.parameters() * bytes_each),
+        "base weights": base,
         "adapter": 4 * adapter,
         "gradients": 4 * adapter,
         "AdamW states": 8 * adapter,
@@ -107,7 +113,7 @@ def predict(shape: Shape, sft: dict, tokens: int, supervised: int) -> dict[str, 
 
 def llama31_8b() -> Shape:
     """Llama-3.1-8B's published shape."""
-    return Shape.of(models.LLAMA_31_8B)
+    return Shape.of(llama3.SHAPE_8B)
 
 
 def build(run: Run, work: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Base models and tokenizers: from a PyPI wheel, a hub, or built at random in the right shape."""
+"""Base models: from a PyPI wheel, a hub or a folder, or built at random in the right shape."""
 
 import hashlib
 import os
@@ -11,29 +11,6 @@ from pathlib import Path
 from filelock import FileLock
 
 from .errors import UserError
-
-# Llama-3.1-8B's published shape. Memory and speed depend on the shape, not on the values of the weights.
-LLAMA_31_8B = dict(
-    vocab_size=128256,
-    hidden_size=4096,
-    intermediate_size=14336,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    num_key_value_heads=8,
-    max_position_embeddings=131072,
-    rms_norm_eps=1e-5,
-    rope_theta=500000.0,
-    rope_scaling=dict(
-        rope_type="llama3",
-        factor=8.0,
-        low_freq_factor=1.0,
-        high_freq_factor=4.0,
-        original_max_position_embeddings=8192,
-    ),
-    tie_word_embeddings=False,
-    bos_token_id=128000,
-    eos_token_id=[128001, 128008, 128009],
-)
 
 
 def cache_dir() -> Path:
@@ -49,12 +26,17 @@ def fetch(model: dict) -> Path:
         model: the `model` section of a profile (`source`, `id`, `sha256`, `weights`).
 
     Raises:
-        UserError: no network and nothing cached, a wrong checksum, a folder that does not exist.
+        UserError: no network and nothing cached, a wrong checksum, a folder that does not exist, no disk space.
     """
     if model["weights"] == "random":
-        raise UserError(
-            f"profile model.weights is 'random': {model['name']} is built with `models.random_llama`, not fetched."
-        )
+        from . import llama3
+
+        if not llama3.is_shape_of(model):
+            raise UserError(
+                f"model.weights 'random' builds Llama-3.1-8B's shape, and model.name is {model['name']}; "
+                f"write `weights: real`."
+            )
+        return llama3.random_8b()
     source = model["source"]
     if source == "path":
         path = Path(model["id"]).expanduser()

@@ -4,20 +4,18 @@ import hashlib
 import importlib
 import inspect
 import json
-import os
 import platform
 import shutil
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
 from filelock import FileLock
 
 from .errors import UserError
+from .machine import machine
 from .profile import ROOT, Profile, resolve
 
 
@@ -90,8 +88,8 @@ class Run:
         file = self.dir(stage) / "record.json"
         if not file.is_file():
             raise UserError(
-                f"{file.relative_to(ROOT)} does not exist: run notebooks/{STAGES[stage].folder}.ipynb "
-                f"or `python -m helpers run {stage}` first."
+                f"{file.relative_to(self.root.parent.parent)} does not exist: "
+                f"run notebooks/{STAGES[stage].folder}.ipynb or `python -m helpers run {stage}` first."
             )
         return json.loads(file.read_text(encoding="utf-8"))
 
@@ -145,9 +143,12 @@ class Run:
             started, clock = datetime.now(UTC), time.monotonic()
             try:
                 results = importlib.import_module(f"helpers.{spec.module}").build(self, work)
-            except BaseException:
-                if not spec.resumes:
-                    shutil.rmtree(work, ignore_errors=True)
+            except BaseException as error:
+                if spec.resumes:
+                    raise
+                failed = self._keep_logs(stage, work)
+                if isinstance(error, UserError):
+                    raise UserError(str(error).replace(str(work), str(failed))) from error
                 raise
             record = {
                 "stage": stage,
@@ -161,31 +162,23 @@ class Run:
             }
             text = json.dumps(record, ensure_ascii=False, indent=1)
             (work / "record.json").write_text(text, encoding="utf-8")
+            shutil.rmtree(self._failed(stage), ignore_errors=True)
             if target.exists():
                 shutil.rmtree(target)
             work.rename(target)
 
+    def _failed(self, stage: str) -> Path:
+        return self.root / f"{STAGES[stage].folder}.failed"
 
-def machine() -> dict:
-    """The machine in a few words and numbers, for a record: cores, memory in GiB, GPU."""
-    import torch
-
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpu": gpu,
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def _cpu_name() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
+    def _keep_logs(self, stage: str, work: Path) -> Path:
+        """Remove what a failed stage has written, but for its logs, which say why."""
+        failed = self._failed(stage)
+        shutil.rmtree(failed, ignore_errors=True)
+        for log in work.glob("*.log"):
+            failed.mkdir(exist_ok=True)
+            log.rename(failed / log.name)
+        shutil.rmtree(work, ignore_errors=True)
+        return failed
 
 
 def _sha256(file: Path) -> str:

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import yaml
-from tqdm.auto import tqdm
 
 from . import models, process
 from .errors import UserError
+from .progress import Progress
 from .run import Run
 
 # Neither a hub nor a GPU is asked for where there is none; two OpenMP threads of an idle pool must not spin.
@@ -50,7 +50,12 @@ def write_yaml(run: Run, work: Path) -> Path:
 def last_checkpoint(work: Path) -> Path | None:
     """The newest whole checkpoint below a work folder (`trainer_state.json` is written last), or None."""
     found = [p.parent for p in work.glob("swift/checkpoint-*/trainer_state.json")]
-    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+    return max(found, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """The step in a checkpoint's name, 0 for None."""
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
 def command(file: Path) -> list:
@@ -77,18 +82,16 @@ def train(run: Run, work: Path, stop_at: int | None = None) -> process.Finished:
         stop_at: end the process once the checkpoint of this step is whole, as Ctrl-C would.
     """
     file, log = write_yaml(run, work), work / "swift" / "logging.jsonl"
-    with tqdm(desc="swift sft", unit="step", disable=None, leave=False) as bar:
+    with Progress(step_of(last_checkpoint(work))) as progress:
 
         def watch() -> bool:
-            rows = read_log(log)
-            if rows:
-                bar.total, bar.n = rows[-1]["max_steps"], rows[-1]["step"]
-                bar.refresh()
-            reached = last_checkpoint(work)
-            return bool(stop_at and reached and int(reached.name.rpartition("-")[2]) >= stop_at)
+            progress.update(read_log(log))
+            return bool(stop_at and step_of(last_checkpoint(work)) >= stop_at)
 
         # swanlab writes `swanlog/` where the process starts
-        return process.run(command(file), work / "sft.log", watch=watch, cwd=work)
+        finished = process.run(command(file), work / "sft.log", watch=watch, cwd=work)
+        progress.update(read_log(log))
+        return finished
 
 
 def build(run: Run, work: Path, stop_at: int | None = None) -> dict:
@@ -101,7 +104,7 @@ def build(run: Run, work: Path, stop_at: int | None = None) -> dict:
     steps = max((r["step"] for r in rows), default=0)
     spent.append(
         {
-            "from_step": int(first.name.rpartition("-")[2]) if first else 0,
+            "from_step": step_of(first),
             "to_step": steps,
             "seconds": round(finished.seconds, 1),
             "peak_rss_gib": round(finished.peak_rss / 2**30, 2),

@@ -1,0 +1,61 @@
+"""The chat template: messages become tokens and a loss mask, as ms-swift makes them for training."""
+
+from . import llama3, models
+
+
+def load(profile):
+    """ms-swift's own template in training mode: `encode({"messages": …})` gives `input_ids` and `labels`."""
+    import transformers
+    from swift.utils import get_logger
+
+    get_logger().setLevel("ERROR")
+    transformers.utils.logging.set_verbosity_error()  # a notebook shows what is written to stderr in red
+    from swift import get_processor, get_template
+
+    folder = llama3.tokenizer_dir() if llama3.is_shape_of(profile.model) else models.fetch(profile.model)
+    processor = get_processor(str(folder), model_type="llama")
+    chosen = get_template(processor, template_type=profile.sft["template"], default_system=profile.sft["system"])
+    chosen.set_mode("train")
+    return chosen
+
+
+def encode(template, messages: list[dict]) -> dict:
+    """`input_ids` and `labels` (-100: no loss) of one dialogue; the messages are left as they are."""
+    return template.encode({"messages": [dict(m) for m in messages]})
+
+
+def lengths(rows: list[dict], template) -> list[dict]:
+    """Per dialogue: tokens as trained, supervised tokens, tokens in Llama-3's tokenizer, characters, turns, topic."""
+    meta = llama3.tokenizer()
+    out = []
+    for row in rows:
+        encoded = encode(template, row["messages"])
+        text = "".join(m["content"] for m in row["messages"])
+        out.append(
+            {
+                "tokens": len(encoded["input_ids"]),
+                "supervised": sum(x != -100 for x in encoded["labels"]),
+                "llama3_tokens": len(meta.encode(text, bos=False, eos=False)),
+                "characters": len(text),
+                "turns": len(row["messages"]) // 2,
+                "topic": row.get("topic", "not given"),
+            }
+        )
+    return out
+
+
+def shorten(messages: list[dict], template, max_length: int) -> list[dict]:
+    """The longest beginning of a dialogue, in whole exchanges, that fits into `max_length` tokens.
+
+    Args:
+        messages: visitor and counsellor in turn, without a system prompt.
+
+    Returns:
+        The messages themselves where they fit, an empty list where not even the first exchange does.
+    """
+    if len(encode(template, messages)["input_ids"]) <= max_length:
+        return messages
+    fitting = 0
+    while len(encode(template, messages[: fitting + 2])["input_ids"]) <= max_length:
+        fitting += 2
+    return messages[:fitting]
