@@ -93,6 +93,13 @@ class Run:
             )
         return json.loads(file.read_text(encoding="utf-8"))
 
+    def took(self, stage: str) -> str:
+        """How long a finished stage took, and on which machine, in a line."""
+        record = self.record(stage)
+        where = record["machine"]
+        device = where["gpu"] or f"{where['cpu']}, {where['cores']} cores"
+        return f"{STAGES[stage].folder}: {record['seconds']:.0f} s on {device}"
+
     def require(self, *stages: str) -> None:
         """Build each stage and what it needs, unless it is there already and its inputs have not changed."""
         for stage in stages:

@@ -141,7 +141,7 @@ def finish(run: Run, work: Path, rows: list[dict], sessions: list[dict]) -> dict
         **shape,
         "adapter_bytes": (adapter / "adapter_model.safetensors").stat().st_size,
         "eval_loss_before": evals[0]["eval_loss"] if evals and evals[0]["step"] == 0 else None,
-        "eval_loss_after": evals[-1]["eval_loss"] if evals else None,
+        "eval_loss_after": evals[-1]["eval_loss"] if evals and evals[-1]["step"] > 0 else None,
         "peak_rss_gib": max(s["peak_rss_gib"] for s in sessions),
         "peak_reserved_gib": max(memory, default=None),
         "train_log": [{"step": r["step"], "loss": r["loss"]} for r in trained],
