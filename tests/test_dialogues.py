@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers import dialogues, profile
+from helpers import dialogues, profile, template
 from helpers.errors import UserError
 from helpers.run import Run
 
@@ -80,14 +80,20 @@ class OneTokenACharacter:
         return {"input_ids": list("".join(m["content"] for m in row["messages"]))}
 
 
-def test_long_dialogues_keep_the_whole_exchanges_that_fit():
+def test_long_dialogues_become_pieces_of_whole_exchanges():
     messages = [{"role": r, "content": "五个字哦哦"} for r in ("user", "assistant") * 3]
     rows = [{"line": 1, "messages": messages}, {"line": 2, "messages": messages[:2]}]
-    kept, rejected = dialogues.shortened(rows, OneTokenACharacter(), 25)
-    assert [len(r["messages"]) for r in kept] == [4, 2] and [r["exchanges_left_out"] for r in kept] == [1, 0]
-    assert not rejected
-    kept, rejected = dialogues.shortened(rows, OneTokenACharacter(), 9)
+    kept, rejected = dialogues.fitted(rows, OneTokenACharacter(), 25)
+    assert [[len(piece["messages"]) for piece in cut] for cut in kept] == [[4, 2], [2]] and not rejected
+    assert [m for piece in kept[0] for m in piece["messages"]] == messages
+    kept, rejected = dialogues.fitted(rows, OneTokenACharacter(), 9)
     assert not kept and [r["line"] for r in rejected] == [1, 2]
+
+
+def test_an_exchange_too_long_by_itself_is_in_no_piece():
+    long = [{"role": "user", "content": "长" * 99}, {"role": "assistant", "content": "嗯"}]
+    short = [{"role": "user", "content": "短"}, {"role": "assistant", "content": "嗯"}]
+    assert template.pieces([*short, *long, *short], OneTokenACharacter(), 25) == [short, short]
 
 
 def test_the_stage_accounts_for_every_row(tmp_path, monkeypatch):
@@ -97,8 +103,10 @@ def test_the_stage_accounts_for_every_row(tmp_path, monkeypatch):
     run = Run(profile.load("cpu-smollm2"), tmp_path)
     record = dialogues.build(run, tmp_path)
     reasons = [json.loads(x)["reason"] for x in (tmp_path / "rejected.jsonl").read_text().splitlines()]
-    assert reasons == ["not JSON", "same dialogue as line 1", "first exchange is longer than 448 tokens"]
-    assert record["rows_in"] == 34 == record["train_rows"] + record["val_rows"] + record["held_back"] + len(reasons)
+    assert reasons == ["not JSON", "same dialogue as line 1", "no exchange fits into 448 tokens"]
+    assert (
+        record["rows_in"] == 34 == record["train_dialogues"] + record["val_rows"] + record["held_back"] + len(reasons)
+    )
     trained, scored = ((tmp_path / f).read_text().splitlines() for f in ("train.jsonl", "val.jsonl"))
     assert (len(trained), len(scored)) == (23, 8) and not set(trained) & set(scored)
 
@@ -106,7 +114,7 @@ def test_the_stage_accounts_for_every_row(tmp_path, monkeypatch):
 def test_a_dataset_too_long_for_the_profile_is_one_sentence(tmp_path, monkeypatch):
     long = {"conversations": [{"from": "human", "value": "长" * 900}, {"from": "gpt", "value": "嗯。"}]}
     monkeypatch.setenv("DATASET", str(file(tmp_path, long)))
-    with pytest.raises(UserError, match="no dialogue of .* fits into sft.max_length 448"):
+    with pytest.raises(UserError, match="no exchange of .* fits into sft.max_length 448"):
         dialogues.build(Run(profile.load("cpu-smollm2"), tmp_path), tmp_path)
 
 

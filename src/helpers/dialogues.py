@@ -107,22 +107,20 @@ def distinct(rows: list[dict]) -> tuple[list[dict], list[dict]]:
     return list(first.values()), again
 
 
-def shortened(rows: list[dict], own, max_length: int) -> tuple[list[dict], list[dict]]:
-    """Rows cut to the whole exchanges that fit (`template.shorten`), and those whose first exchange does not fit."""
+def fitted(rows: list[dict], own, max_length: int) -> tuple[list[list[dict]], list[dict]]:
+    """Each row as its pieces that fit (`template.pieces`), and the rows of which no exchange fits, rejected."""
     kept, rejected = [], []
     for row in rows:
-        messages = template.shorten(row["messages"], own, max_length)
-        if messages:
-            kept.append(
-                {**row, "messages": messages, "exchanges_left_out": (len(row["messages"]) - len(messages)) // 2}
-            )
+        cut = template.pieces(row["messages"], own, max_length)
+        if cut:
+            kept.append([{**row, "messages": m, "piece": i, "pieces": len(cut)} for i, m in enumerate(cut, 1)])
         else:
-            reason = f"first exchange is longer than {max_length} tokens"
+            reason = f"no exchange fits into {max_length} tokens"
             rejected.append({"line": row["line"], "reason": reason, "row": json.dumps(row, ensure_ascii=False)})
     return kept, rejected
 
 
-def split(rows: list[dict], fraction: float, at_most: int, seed: int) -> tuple[list[dict], list[dict]]:
+def split(rows: list, fraction: float, at_most: int, seed: int) -> tuple[list, list]:
     """Hold out a share of the rows, at least eight where there are twice as many; the same seed draws the same rows.
 
     Raises:
@@ -145,43 +143,44 @@ def write(rows: list[dict], path: Path) -> None:
 def build(run: Run, work: Path) -> dict:
     """Write `train.jsonl`, `val.jsonl`, `rejected.jsonl` and `lengths.json`; return the counts.
 
-    `rows_in == train_rows + val_rows + held_back + rejected` always.
+    `rows_in == train_dialogues + val_rows + held_back + rejected` always. A training dialogue that is too long becomes
+    several training rows; a held-out dialogue is scored on its first piece.
     """
     files, spec, sft = sources(run), run.profile.data, run.profile.sft
     own = template.load(run.profile)
-    read_rows, parts, rejected, rows_in = [], {}, [], 0
+    whole, parts, rejected, rows_in = [], {}, [], 0
     for name, path in files.items():
         usable, bad = read(path)
         rows_in += len(usable) + len(bad)
         usable, again = distinct(usable)
-        parts[name], too_long = shortened(usable, own, sft["max_length"])
-        read_rows += usable
+        parts[name], too_long = fitted(usable, own, sft["max_length"])
+        whole += usable
         rejected += [{"file": path.name, **r} for r in (*bad, *again, *too_long)]
         if not parts[name]:
             raise UserError(
-                f"no dialogue of {path} fits into sft.max_length {sft['max_length']} tokens with even its first "
-                f"exchange; raise it in profiles/{run.profile.name}.yaml."
+                f"no exchange of {path} fits into sft.max_length {sft['max_length']} tokens; "
+                f"raise it in profiles/{run.profile.name}.yaml."
             )
     if "all" in parts:
         train, val = split(parts["all"], spec["val_fraction"], spec["val_rows"], sft["seed"])
     else:
         train, val = parts["train"], parts["val"]
-    scored = val[: spec["val_rows"]]
-    write(train, work / "train.jsonl")
+    rows, scored = [piece for cut in train for piece in cut], [cut[0] for cut in val[: spec["val_rows"]]]
+    write(rows, work / "train.jsonl")
     write(scored, work / "val.jsonl")
     write(rejected, work / "rejected.jsonl")
-    whole, trained = template.lengths(read_rows, own), template.lengths(train, own)
-    (work / "lengths.json").write_text(json.dumps(whole))
-    characters, tokens = sum(s["characters"] for s in whole), sum(s["tokens"] for s in trained)
+    lengths, trained = template.lengths(whole, own), template.lengths(rows, own)
+    (work / "lengths.json").write_text(json.dumps(lengths))
+    characters, tokens = sum(s["characters"] for s in lengths), sum(s["tokens"] for s in trained)
     return {
         "sources": {n: p.name for n, p in files.items()},
         "rows_in": rows_in,
         "rejected": len(rejected),
-        "train_rows": len(train),
+        "train_dialogues": len(train),
         "val_rows": len(scored),
         "held_back": len(val) - len(scored),
-        "shortened": sum(r["exchanges_left_out"] > 0 for r in train),
+        "train_rows": len(rows),
         "tokens": tokens,
         "supervised_share": round(sum(s["supervised"] for s in trained) / tokens, 3),
-        "llama3_tokens_per_character": round(sum(s["llama3_tokens"] for s in whole) / characters, 3),
+        "llama3_tokens_per_character": round(sum(s["llama3_tokens"] for s in lengths) / characters, 3),
     }

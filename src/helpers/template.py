@@ -44,18 +44,21 @@ def lengths(rows: list[dict], template) -> list[dict]:
     return out
 
 
-def shorten(messages: list[dict], template, max_length: int) -> list[dict]:
-    """The longest beginning of a dialogue, in whole exchanges, that fits into `max_length` tokens.
+def pieces(messages: list[dict], template, max_length: int) -> list[list[dict]]:
+    """Cut a dialogue between exchanges into consecutive pieces of at most `max_length` tokens each.
 
     Args:
         messages: visitor and counsellor in turn, without a system prompt.
 
     Returns:
-        The messages themselves where they fit, an empty list where not even the first exchange does.
+        One piece where all of it fits. An exchange that is too long by itself is in no piece.
     """
-    if len(encode(template, messages)["input_ids"]) <= max_length:
-        return messages
-    fitting = 0
-    while len(encode(template, messages[: fitting + 2])["input_ids"]) <= max_length:
-        fitting += 2
-    return messages[:fitting]
+    cut, start = [], 0
+    while start < len(messages):
+        end = start
+        while end < len(messages) and len(encode(template, messages[start : end + 2])["input_ids"]) <= max_length:
+            end += 2
+        if end > start:
+            cut.append(messages[start:end])
+        start = max(end, start + 2)
+    return cut
