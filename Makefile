@@ -36,7 +36,7 @@ test: setup unit
 	$(BIN)/python -m pytest --nbmake --nbmake-kernel=python3 notebooks/
 
 unit: setup
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 check: setup
 	$(BIN)/ruff check src tests data notebooks
