@@ -32,7 +32,7 @@ def arguments(run: Run, work: Path) -> dict:
         "add_version": False,  # checkpoints lie where the next run finds them
         "check_model": False,  # asks a hub for a listing, seven seconds of retries when offline
         **given,
-        "ENV": env,
+        **({"ENV": env} if env else {}),
     }
 
 
