@@ -136,8 +136,8 @@ def finish(run: Run, work: Path, rows: list[dict], sessions: list[dict]) -> dict
     )
     return {
         "command": process.shown(command(Path("sft.yaml"))),
+        "seconds": round(sum(s["seconds"] for s in sessions), 1),  # of all sessions, not of the last one
         "steps": trained[-1]["step"] if trained else 0,
-        "train_seconds": sum(s["seconds"] for s in sessions),
         "sessions": sessions,
         **shape,
         "adapter_bytes": (adapter / "adapter_model.safetensors").stat().st_size,
