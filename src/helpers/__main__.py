@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,28 @@ def run(
             print(f"{STAGES[stage].folder:15s} {record['seconds']:7.1f} s  {this.dir(stage)}", flush=True)
     if as_json:
         print(json.dumps([this.record(s) for s in stages or STAGES], ensure_ascii=False, indent=1))
+
+
+@app.command("check-recipe")
+def check_recipe(
+    file: Annotated[Path, typer.Argument(help="YAML of ms-swift, a profile, a shell script or a Markdown page.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
+    port: Annotated[
+        bool, typer.Option("--port", help="Print the recipe in commands that the installed tools take.")
+    ] = False,
+):
+    """Check a recipe flag by flag against the installed ms-swift and LMDeploy. Exit code 1: there are findings."""
+    from . import recipe
+
+    checked = recipe.check(file)
+    if as_json:
+        print(json.dumps(recipe.as_dicts(checked), ensure_ascii=False, indent=1))
+    elif port:
+        print(recipe.port(checked), end="")
+    else:
+        print(recipe.table(checked))
+    if not port and not all(one.clean for one in checked):
+        raise typer.Exit(1)
 
 
 @app.command()
