@@ -70,6 +70,24 @@ def check_recipe(
 
 
 @app.command()
+def parity(as_json: Annotated[bool, typer.Option("--json", help="Print every token id as JSON.")] = False):
+    """Compare the prompt of training with the prompt of serving, token by token. Exit code 1: they differ."""
+    from . import parity, template
+
+    this = Run.current()
+    with redirect_stdout(sys.stderr), parity.exported_or_like_it(this) as (folder, what):
+        rows = parity.compare(this.profile, folder)
+        tokenizer = template.load(this.profile).tokenizer
+    if as_json:
+        print(json.dumps(parity.as_dicts(rows), ensure_ascii=False, indent=1))
+    else:
+        print(f"profile: {this.profile}\nserved: {what}")
+        print(parity.table(rows, tokenizer, colour=sys.stdout.isatty()))
+    if not all(row.equal for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
 def clean():
     """Remove everything that the profile in force has written below outputs/. Downloaded models stay."""
     shutil.rmtree(Run.current().root, ignore_errors=True)

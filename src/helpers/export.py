@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from . import models, process, sft
+from . import models, process, prompt, sft
 from .errors import UserError
 from .run import Run
 
@@ -112,6 +112,11 @@ Limits: a demonstration of a method. It invents facts, misses risk, and must not
 """
 
 
+def inputs(run: Run) -> list[Path]:
+    """Files outside `outputs/` that the stage depends on."""
+    return [Path(prompt.__file__)]
+
+
 def build(run: Run, work: Path) -> dict:
     """Write `model/` (safetensors and a card) and `comparison.json`; raise if the merge is not the adapted model."""
     out, log = work / "model", work / "export.log"
@@ -120,6 +125,7 @@ def build(run: Run, work: Path) -> dict:
     finished = process.run(command, log, offline, cwd=work)
     for stray in (out / "args.json",):  # holds paths of this machine and is not part of a model
         stray.unlink(missing_ok=True)
+    prompt.write(out, run.profile.sft)  # a server joins messages as the training did
     for name in ("checkpoint-merged", "output"):
         shutil.rmtree(work / name, ignore_errors=True)
     listed = files(out)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from . import checking, reading
-from .checking import Checked, Verdict, as_dicts, counts
+from .checking import Checked, as_dicts, counts
+from .flags import Verdict
 from .porting import port
 from .showing import table
 

@@ -1,9 +1,12 @@
 """The recipe again, in commands that the installed packages take."""
 
-import shlex
+import re
 
 from . import rules, tools
-from .checking import BAD, NOT_GIVEN, UNKNOWN, Checked
+from .checking import Checked
+from .flags import BAD, NOT_GIVEN, UNKNOWN
+from .looks import View, number
+from .shell import quoted
 
 MERGED = "./merged"
 
@@ -23,7 +26,7 @@ def _port(one: Checked) -> str:
     lines, notes = [], []
     for verdict in one.verdicts:
         if verdict.flag in ("MODEL", "FILE"):
-            lines.insert(0, shlex.quote(verdict.working or verdict.value))
+            lines.insert(0, quoted(verdict.working or verdict.value))
         elif verdict.flag == NOT_GIVEN and verdict.value == "MODEL":
             lines.insert(0, verdict.working)
         elif verdict.working and verdict.rule != "remote-code":
@@ -31,18 +34,18 @@ def _port(one: Checked) -> str:
         elif verdict.status in (BAD, UNKNOWN):
             notes.append(f"# {verdict.flag} {verdict.value}: {verdict.reason}".replace("\n", " "))
     lines = list(dict.fromkeys(lines))
-    env = "".join(f"{k}={shlex.quote(v)} " for k, v in view.env.items() if "$" not in v)
+    env = "".join(f"{k}={quoted(v)} " for k, v in view.env.items() if "$" not in v)
     return "\n".join([*notes, " \\\n  ".join([env + view.tool, *lines])])
 
 
-def _to_lmdeploy(view: rules.View) -> str:
+def _to_lmdeploy(view: View) -> str:
     """`swift deploy --infer_backend lmdeploy` as a merge and LMDeploy's own server."""
     out, model = [], view.one("model", MERGED)
     if "adapters" in view.args:
         merge = ["swift export", f"--adapters {' '.join(view.args['adapters'])}", "--merge_lora true"]
         out.append(" \\\n  ".join([*merge, f"--output_dir {MERGED}"]))
         model = MERGED
-    share = rules._number(view.one("lmdeploy_cache_max_entry_count", "0.8"))
+    share = number(view.one("lmdeploy_cache_max_entry_count", "0.8"))
     flags = {
         "model-name": view.one("served_model_name"),
         "tp": view.one("lmdeploy_tp"),
@@ -53,20 +56,11 @@ def _to_lmdeploy(view: rules.View) -> str:
         "server-port": view.one("port", "23333"),
         "api-keys": view.one("api_key"),
     }
-    words = [f"--{k} {shlex.quote(v)}" for k, v in flags.items() if v]
-    out.append(" \\\n  ".join([f"lmdeploy serve api_server {shlex.quote(model)}", *words]))
+    words = [f"--{k} {quoted(v)}" for k, v in flags.items() if v]
+    out.append(" \\\n  ".join([f"lmdeploy serve api_server {quoted(model)}", *words]))
     return "\n".join(out)
 
 
 def _lines(working: str) -> list[str]:
-    """`--a 1 --b 2` as two lines, each word quoted where a shell needs it."""
-    lines: list[list[str]] = []
-    for word in working.split(" "):
-        if word.startswith("--") or not lines:
-            lines.append([])
-        lines[-1].append(word)
-    return [" ".join(_quoted(w) for w in line) for line in lines]
-
-
-def _quoted(word: str) -> str:
-    return word if word.startswith(("$", "<")) or not word else shlex.quote(word)
+    """`--a 1 --b 2` as two lines."""
+    return re.split(r" (?=--)", working)

@@ -48,7 +48,7 @@ def read(path: Path) -> list[Command]:
     """The commands of a recipe, in the order of the file.
 
     Raises:
-        UserError: no such file, not UTF-8, broken YAML, an open quote, or nothing in it that ms-swift or LMDeploy reads.
+        UserError: no such file, not UTF-8, broken YAML, an open quote, or nothing that ms-swift or LMDeploy reads.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -65,8 +65,8 @@ def read(path: Path) -> list[Command]:
         found = _from_text(path, text)
     if not found:
         raise UserError(
-            f"recipe {path} holds no `swift …` or `lmdeploy serve …` command, no line that begins with `--` and no YAML "
-            f"of their arguments."
+            f"recipe {path} holds no `swift …` or `lmdeploy serve …` command, no line that begins with `--` "
+            f"and no YAML of their arguments."
         )
     return found
 
@@ -205,7 +205,7 @@ def _from_profile(loaded: dict, text: str) -> list[Command]:
 
 
 def _flags_from_keys(keys: dict, text: str, section: str = "") -> tuple[Flag, ...]:
-    """YAML keys as the words that `swift VERB file.yaml` passes on: lists spread, mappings as JSON, the rest as text."""
+    """YAML keys as the words that `swift VERB file.yaml` passes on: lists spread, mappings as JSON."""
     lines = text.split("\n")
     start = next((i for i, x in enumerate(lines) if re.match(rf"{section}\s*:", x)), 0) if section else 0
     flags = []

@@ -115,6 +115,8 @@ VALUES = {
     ("torch_dtype", "fp16"): ("float16",),
     ("torch_dtype", "fp32"): ("float32",),
     ("torch_dtype", "AUTO"): (),
+    ("dtype", "bf16"): ("bfloat16",),  # LMDeploy's own argument
+    ("dtype", "fp16"): ("float16",),
     ("bnb_4bit_compute_dtype", "bf16"): ("bfloat16",),
     ("bnb_4bit_compute_dtype", "fp16"): ("float16",),
     ("bnb_4bit_compute_dtype", "fp32"): ("float32",),

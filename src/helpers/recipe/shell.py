@@ -1,6 +1,7 @@
 """Shell text as words: quotes, line continuations, comments, variables, several commands."""
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,13 +33,19 @@ def is_flag(word: str) -> bool:
     return len(word) > 1 and word[0] in "-–—" and not NUMBER.match(word) and " " not in word
 
 
+def quoted(word: str) -> str:
+    """A word as a shell must be given it; what the reader is to fill in and variables stay as they are."""
+    plain = word and not re.search(r"[\s'\"();&|`\\]", word) and not word.startswith("#")
+    return word if plain else shlex.quote(word)
+
+
 def commands(text: str, first_line: int, path: Path) -> list[Call]:
     """Every simple command of a shell text.
 
     Raises:
         UserError: a quote is opened and never closed.
     """
-    found, variables = [], {}
+    found, variables, exported = [], {}, {}
     for raw in _split(text, first_line, path):
         words = [(_expand(w, variables), line) for w, line in raw]
         env = {}
@@ -49,13 +56,13 @@ def commands(text: str, first_line: int, path: Path) -> list[Call]:
             for word, _ in words[1:]:
                 name, given, value = word.partition("=")
                 if given:
-                    variables[name] = value
+                    variables[name] = exported[name] = value
             continue
         if not words:
             variables |= env
             continue
         tool, rest = _tool(words)
-        found.append(Call(tool, raw[0][1], rest if tool else words, {**variables, **env}))
+        found.append(Call(tool, raw[0][1], rest if tool else words, {**exported, **env}))
     return found
 
 

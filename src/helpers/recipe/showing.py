@@ -2,13 +2,14 @@
 
 import textwrap
 
-from .checking import OK, Checked, counts
+from .checking import Checked, counts
+from .flags import OK
 
 WIDTH = 110
 
 
 def table(checked: list[Checked], everything: bool = True) -> str:
-    """One line a flag: line number, status, flag as written, what works; the reason below. `everything=False` hides ok."""
+    """A line a flag: number, status, flag as written; below it what works and why. `everything=False` hides ok."""
     out = []
     for one in checked:
         out.append(f"{one.command.tool} (line {one.command.line})")

@@ -27,9 +27,9 @@ CLASSES = {  # verbs of `swift` and the dataclass that reads their arguments
 }
 # Files, folders, accounts and packages of somebody else's machine: left out when the class is asked, checked by rules.
 THEIRS = (
-    "adapters ref_adapters ref_model reward_model teacher_model resume_from_checkpoint external_plugins "
-    "custom_register_path custom_dataset_info hub_token push_to_hub swanlab_token swanlab_mode report_to deepspeed fsdp "
-    "tf32 logging_dir model_type template system local_rank device_map max_memory model_kwargs new_special_tokens "
+    "adapters ref_adapters reward_model teacher_model resume_from_checkpoint external_plugins "
+    "custom_register_path custom_dataset_info hub_token push_to_hub swanlab_token swanlab_mode report_to deepspeed "
+    "fsdp tf32 logging_dir model_type template system local_rank device_map max_memory model_kwargs new_special_tokens "
     "use_hf columns quant_method quant_bits use_liger_kernel mcore_model mcore_adapter result_path reward_funcs "
     "cached_dataset cached_val_dataset"
 ).split()
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a parser makes of one flag: the argument it sets, words that it leaves over, and its refusal if it refuses."""
+    """What a parser makes of one flag: the argument it sets, words that it leaves over, and its refusal."""
 
     dest: str | None
     values: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def known(tool: str) -> bool:
 @functools.cache
 def arguments(tool: str) -> type:
     """The dataclass of a `swift` command."""
-    with _silent():
+    with silent():
         import swift.arguments
 
         return getattr(swift.arguments, CLASSES[tool.split()[1]])
@@ -74,7 +74,7 @@ def arguments(tool: str) -> type:
 @functools.cache
 def parser(tool: str) -> argparse.ArgumentParser:
     """The tool's own parser."""
-    with _silent():
+    with silent():
         if tool.startswith("swift"):
             from swift.utils import utils
 
@@ -130,23 +130,30 @@ def construct(tool: str, given: dict[str, tuple[str, ...]]) -> str:
     Args:
         given: values by argument name. What lies on somebody else's machine is left out first.
     """
-    with _silent(), _elsewhere():
+    with silent(), _elsewhere():
         try:
             return _lmdeploy(given) if tool.startswith("lmdeploy") else _swift(tool, given)
         except (Refused, ValueError, AssertionError, TypeError, ImportError, OSError, AttributeError) as error:
             return _first_sentence(error)
 
 
-def _swift(tool: str, given: dict) -> str:
+def _stand_in() -> Path:
+    """A folder with Llama 3.1's configuration and tokenizer: all that the classes open of a model."""
     from .. import llama3
 
+    return llama3.tokenizer_dir()
+
+
+def _swift(tool: str, given: dict) -> str:
     words = []
     for dest, values in given.items():
-        if dest not in THEIRS and dest != "model":
+        if dest == "ref_model":
+            words += ["--ref_model", str(_stand_in())]
+        elif dest not in THEIRS and dest != "model":
             words += [f"--{dest}", *values]
     has_model = "model" in given or (given.get("adapters") and "sft" not in tool and "pt" not in tool)
     if has_model:
-        words += ["--model", str(llama3.tokenizer_dir()), "--model_type", "llama", "--template", "llama3"]
+        words += ["--model", str(_stand_in()), "--model_type", "llama", "--template", "llama3"]
     if {"use_cpu"} <= {f.name for f in fields(arguments(tool))}:
         words += ["--use_cpu", "true"]  # a recipe for a GPU is judged here without one
         words += ["--report_to", "none"]
@@ -235,7 +242,7 @@ def _elsewhere():
 
 
 @contextlib.contextmanager
-def _silent():
+def silent():
     """The tools log and warn while they are asked; a reader wants their answer alone."""
     import logging
     import warnings
