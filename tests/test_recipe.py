@@ -145,7 +145,10 @@ def test_a_comment_or_a_space_that_ends_a_command_is_found(tmp_path):
 
 
 def test_a_markdown_page_gives_its_commands_and_bare_flags(tmp_path):
-    text = "# 训练\n```bash\n# 参数\n--sft_type lora  # 方式\n--max_length 2048\n```\ntext --not a flag\n```bash\nswift export \\\n --ckpt_dir x\n```"
+    text = (
+        "# 训练\n```bash\n# 参数\n--sft_type lora  # 方式\n--max_length 2048\n```\ntext --not a flag\n"
+        "```bash\nswift export \\\n --ckpt_dir x\n```"
+    )
     training, export = verdicts(tmp_path, text, "page.md")
     assert training.command.kind == "flags" and training.command.tool == "swift sft"
     assert [(v.flag, v.line) for v in training.verdicts[:2]] == [("--sft_type", 4), ("--max_length", 5)]

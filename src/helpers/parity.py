@@ -1,4 +1,4 @@
-"""The prompt, proven equal: token ids as trained, as exported, as LMDeploy feeds its engine, and as Meta writes them."""
+"""The prompt, proven equal: token ids as trained, as exported, as LMDeploy feeds its engine, as Meta writes them."""
 
 import asyncio
 import contextlib
@@ -205,6 +205,20 @@ def as_html(row: Row, tokenizer) -> str:
 def as_dicts(rows: list[Row]) -> list[dict]:
     """Rows as plain dicts, for JSON."""
     return [{**asdict(r), "equal": r.equal, "differs": r.differs} for r in rows]
+
+
+def summary(rows: list[Row]) -> list[dict]:
+    """A row a dialogue: tokens, number of sources, whether all ids are equal, a note."""
+    return [
+        {
+            "dialogue": r.name,
+            "tokens": len(next(iter(r.ids.values()))),
+            "sources": len(r.ids),
+            "equal": r.equal,
+            "note": r.note,
+        }
+        for r in rows
+    ]
 
 
 def faults(profile: Profile) -> list[Row]:

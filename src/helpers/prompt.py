@@ -14,7 +14,8 @@ TURNS = (
 )
 CHATML = (
     "{%- if system | trim %}{{ '<|im_start|>system\\n' }}{{ system TEXT }}{{ '<|im_end|>\\n' }}{% endif %}"
-    "{%- for m in turns %}{{ '<|im_start|>' + m['role'] + '\\n' }}{{ m['content'] TEXT }}{{ '<|im_end|>\\n' }}{% endfor %}"
+    "{%- for m in turns %}{{ '<|im_start|>' + m['role'] + '\\n' }}{{ m['content'] TEXT }}"
+    "{{ '<|im_end|>\\n' }}{% endfor %}"
     "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 LLAMA3 = (
@@ -34,9 +35,9 @@ def jinja(template: str, system: str) -> str:
 
 
 def write(folder: Path, sft: dict) -> bool:
-    """Give an exported model folder the prompt of its training: `chat_template.jinja` and three changes of the tokenizer.
+    """Give an exported model folder the prompt of its training: `chat_template.jinja`, three changes of the tokenizer.
 
-    The tokenizer drops MARK, looks for role marks before it does, and adds no second begin-of-text to the template's own.
+    The tokenizer drops MARK, looks for role marks before it does, and adds no second begin-of-text.
 
     Args:
         sft: the `sft` section of a profile (`template`, `system`).
