@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers import llama3, models, parity, profile, prompt, template
+from helpers import llama3, mismatch, models, parity, profile, prompt, template
 
 NAMES = profile.names()
 
@@ -42,7 +42,7 @@ def test_what_a_visitor_types_stays_text(rows, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_planted_fault_is_found_and_named(name):
-    found = parity.faults(profile.load(name))
+    found = mismatch.faults(profile.load(name))
     assert len(found) == (5 if llama3.is_shape_of(profile.load(name).model) else 3)
     for row in found:
         shown = parity.side_by_side(row, template.load(profile.load(name)).tokenizer)

@@ -121,7 +121,7 @@ library_name: transformers
 | data | {", ".join(data["sources"].values())}: {data["train_rows"]} dialogues (the book's own are CC BY 4.0) |
 | steps | {trained["steps"]} in {trained["train_seconds"]:.0f} s on {where} |
 | held-out loss | {trained["eval_loss_before"]}, then {trained["eval_loss_after"]} ({data["val_rows"]} dialogues) |
-| merge | {weights["modules"]} matrices in {weights["format"]}, the largest error {weights["worst"]:.2f} of what rounding allows |
+| merge | {weights["modules"]} matrices in {weights["format"]}, error {weights["worst"]:.2f} of rounding's bound |
 | predictions | max abs difference of log-probabilities {record["max_abs_diff"]:.2g} on {record["prompts"]} prompts |
 | prompt | the template `{run.profile.sft["template"]}` of the training, in `chat_template.jinja` |
 

@@ -221,60 +221,6 @@ def summary(rows: list[Row]) -> list[dict]:
     ]
 
 
-def faults(profile: Profile) -> list[Row]:
-    """The ways in which a served prompt is known to leave the trained one, each planted on purpose."""
-    own = template.load(profile)
-    base = llama3.tokenizer_dir() if llama3.is_shape_of(profile.model) else models.fetch(profile.model)
-    asked, marks = cases()["no system message"], cases()["role marks typed by the visitor"]
-    trained = {TRAINED: as_trained(own, asked)}
-    rows = [
-        Row("the base model's own chat template", asked, trained | {SERVED: served(base, asked)}),
-        Row("role marks, the base model's own tokenizer", marks, _typed(base, marks)),
-    ]
-    with as_exported(profile) as folder:
-        renamed = folder.parent / "llama2-listener"
-        folder.rename(renamed)
-        rows.append(Row("a path with `llama2` in it", asked, trained | {SERVED: served(renamed, asked)}))
-        renamed.rename(folder)
-        if llama3.is_shape_of(profile.model):
-            dated = template.load(_with(profile, template="llama3_2"))
-            ids = {TRAINED + ", llama3_2": as_trained(dated, asked), SERVED: served(folder, asked)}
-            rows.append(Row("today's date in the system block", asked, ids))
-            _add_bos(folder)
-            rows.append(Row("begin-of-text twice", asked, trained | {SERVED: served(folder, asked)}))
-    return rows
-
-
-def _typed(folder: Path, messages: list[dict]) -> dict[str, list[int]]:
-    """Ids of a text with role marks: as plain text, and as this tokenizer's server reads it."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    text = messages[-1]["content"]
-    plain = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    read = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return {"the text as text": list(plain), "as the server reads it": list(read)}
-
-
-def _add_bos(folder: Path) -> None:
-    """What the hub's tokenizer of Llama 3.1 does: begin-of-text in front of every text."""
-    from tokenizers import Tokenizer, processors
-
-    file = str(folder / "tokenizer.json")
-    tokenizer = Tokenizer.from_file(file)
-    bos = "<|begin_of_text|>"
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
-    )
-    tokenizer.save(file)
-
-
-def _with(profile: Profile, **sft) -> Profile:
-    from dataclasses import replace
-
-    return replace(profile, sft={**profile.sft, **sft})
-
-
 def _user(text: str) -> dict:
     return {"role": "user", "content": text}
 

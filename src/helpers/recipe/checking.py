@@ -5,9 +5,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 
 from . import renames, rules, tools
+from .commands import Command, Flag
 from .flags import BAD, HARMFUL, NOT_GIVEN, OK, SEVERITY, UNKNOWN, Verdict, judge, worse
 from .looks import View
-from .reading import Command, Flag
 from .shell import quoted
 
 

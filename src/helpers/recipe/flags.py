@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from . import renames, tools
-from .reading import Command, Flag
+from .commands import Command, Flag
 from .shell import quoted
 
 OK, RENAMED, UNKNOWN, BAD, HARMFUL = "ok", "renamed", "unknown", "bad value", "harmful"

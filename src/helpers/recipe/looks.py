@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import tools
+from .aside import silent
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def installed(package: str) -> bool:
 @functools.cache
 def other_hub(model: str) -> str:
     """ModelScope's name of a model that is given by its Hugging Face name, '' if it is not."""
-    with tools.silent():
+    with silent():
         from swift.model import MODEL_MAPPING
 
     for meta in MODEL_MAPPING.values():
@@ -54,7 +54,7 @@ def other_hub(model: str) -> str:
 @functools.cache
 def picked_template(model: str) -> str:
     """The template that ms-swift picks for a model by its name, '' if it knows none."""
-    with tools.silent():
+    with silent():
         from swift.model.model_meta import get_matched_model_meta
 
         meta = get_matched_model_meta(model) if model else None
@@ -66,7 +66,7 @@ def backend_fails(backend: str) -> str:
     """What ms-swift says when it loads its LMDeploy engine, '' if it loads."""
     if backend != "lmdeploy":
         return ""
-    with tools.silent():
+    with silent():
         try:
             importlib.import_module("swift.infer_engine.lmdeploy_engine")
         except Exception as error:  # whatever it is, the server does not start
@@ -77,7 +77,7 @@ def backend_fails(backend: str) -> str:
 @functools.cache
 def by_path(path: str) -> str:
     """The built-in chat template that LMDeploy takes for a path because of its letters, '' for the model's own."""
-    with tools.silent():
+    with silent():
         from lmdeploy.model import MODELS
 
         for name, template in MODELS.module_dict.items():
@@ -125,7 +125,7 @@ def not_registered(view: View, name: str) -> str:
     given = view.one(name)
     if not given or "$" in given:
         return ""
-    with tools.silent():
+    with silent():
         import swift.model
         import swift.template
         from swift.arguments.base_args.base_args import get_supported_tuners

@@ -1,17 +1,14 @@
 """The installed tools, asked: does their own parser take this flag, and does their own class take these arguments?"""
 
 import argparse
-import contextlib
 import difflib
 import functools
-import io
-import os
 import re
-import tempfile
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from unittest import mock
+
+from .aside import Refused, elsewhere, raising, silent
 
 CLASSES = {  # verbs of `swift` and the dataclass that reads their arguments
     "sft": "SftArguments",
@@ -33,10 +30,6 @@ THEIRS = (
     "use_hf columns quant_method quant_bits use_liger_kernel mcore_model mcore_adapter result_path reward_funcs "
     "cached_dataset cached_val_dataset"
 ).split()
-
-
-class Refused(Exception):
-    """What a tool says to arguments that it does not take."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +95,7 @@ def ask(tool: str, words: tuple[str, ...]) -> Answer:
     if action is None and not ambiguous:
         return Answer(None, unknown=True, refusal=_left_over(tool, words[:1]))
     try:
-        with _raising():
+        with raising():
             _, left = parser(tool).parse_known_args(_positional(tool) + [written, *words[1:]])
     except Refused as refused:
         return Answer(action.dest if action else None, refusal=str(refused), option=_name(action))
@@ -130,7 +123,7 @@ def construct(tool: str, given: dict[str, tuple[str, ...]]) -> str:
     Args:
         given: values by argument name. What lies on somebody else's machine is left out first.
     """
-    with silent(), _elsewhere():
+    with silent(), elsewhere():
         try:
             return _lmdeploy(given) if tool.startswith("lmdeploy") else _swift(tool, given)
         except (Refused, ValueError, AssertionError, TypeError, ImportError, OSError, AttributeError) as error:
@@ -160,7 +153,7 @@ def _swift(tool: str, given: dict) -> str:
     words += ["--output_dir", "made-by-check"] if "output_dir" in {f.name for f in fields(arguments(tool))} else []
     from swift.utils import parse_args
 
-    with _raising():
+    with raising():
         _, left = parse_args(arguments(tool), words)
     return _left_over(tool, tuple(left)) if left else ""
 
@@ -169,7 +162,7 @@ def _lmdeploy(given: dict) -> str:
     from lmdeploy import messages
 
     words = [w for dest, values in given.items() for w in (f"--{dest.replace('_', '-')}", *values)]
-    with _raising():
+    with raising():
         space = parser("lmdeploy serve api_server").parse_args(["model", *words])
     engine = messages.PytorchEngineConfig if space.backend == "pytorch" else messages.TurbomindEngineConfig
     names = {f.name for f in fields(engine)} & set(vars(space)) - {"adapters", "role", "migration_backend"}
@@ -214,47 +207,3 @@ def _first_sentence(error: BaseException) -> str:
         (x for x in lines if "error" in x.lower() and "[type=" in x), lines[0] if lines else type(error).__name__
     )
     return re.sub(r"\s*\[type=.*", "", said)[:300]
-
-
-@contextlib.contextmanager
-def _raising():
-    """argparse says `error:` and exits; here it raises what it says."""
-
-    def error(self, message):
-        raise Refused(message)
-
-    with mock.patch.object(argparse.ArgumentParser, "error", error):
-        yield
-
-
-@contextlib.contextmanager
-def _elsewhere():
-    """An empty folder to write into, an environment that is put back."""
-    here, environment = Path.cwd(), dict(os.environ)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(here)
-            os.environ.clear()
-            os.environ.update(environment)
-
-
-@contextlib.contextmanager
-def silent():
-    """The tools log and warn while they are asked; a reader wants their answer alone."""
-    import logging
-    import warnings
-
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
