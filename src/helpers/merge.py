@@ -114,13 +114,20 @@ def shards(folder: Path, limit: str) -> list[str]:
 
 def as_lmdeploy_reads(folder: Path) -> dict:
     """RoPE and end tokens of a model folder as LMDeploy's TurboMind reads them: `type`, `base`, `factor`, `eos`."""
+    import importlib.util
+
+    import lmdeploy
     from lmdeploy.archs import get_model_arch
     from lmdeploy.tokenizer import Tokenizer
-    from lmdeploy.turbomind.models.utils import parse_rope_param
 
+    # the file alone: its package loads TurboMind's library, which the CPU installation does not have
+    file = Path(lmdeploy.__file__).parent / "turbomind" / "models" / "utils.py"
+    spec = importlib.util.spec_from_file_location("lmdeploy.turbomind.models.utils", file)
+    utils = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(utils)
     config = get_model_arch(str(folder))[1]
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    rope, _ = parse_rope_param(config, head)
+    rope, _ = utils.parse_rope_param(config, head)
     eos = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     stop = Tokenizer(str(folder)).eos_token_id
     return {"type": rope.type, "base": rope.base, "factor": rope.factor, "eos": eos, "stop_word": stop}

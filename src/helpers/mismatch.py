@@ -1,5 +1,6 @@
 """The ways in which a served prompt leaves the trained one, planted on purpose to see that `parity` finds them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,16 +51,10 @@ def _typed(folder: Path, messages: list[dict]) -> dict[str, list[int]]:
 
 
 def _add_bos(folder: Path) -> None:
-    """What the hub's tokenizer of Llama 3.1 does: begin-of-text in front of every text."""
-    from tokenizers import Tokenizer, processors
-
-    file = str(folder / "tokenizer.json")
-    tokenizer = Tokenizer.from_file(file)
-    bos = "<|begin_of_text|>"
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
-    )
-    tokenizer.save(file)
+    """A tokenizer that puts begin-of-text in front of every text, as many of a hub do."""
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) | {"add_bos_token": True, "bos_token": "<|begin_of_text|>"}
+    file.write_text(json.dumps(config), encoding="utf-8")
 
 
 def _with(profile: Profile, **sft) -> Profile:

@@ -51,6 +51,7 @@ def write(folder: Path, sft: dict) -> bool:
     (folder / "chat_template.jinja").write_text(jinja(sft["template"], sft["system"] or ""), encoding="utf-8")
     config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     config.pop("chat_template", None)  # older tokenizers carry one here, and it would win
+    config.pop("add_bos_token", None)  # the template writes begin-of-text, and once is enough
     _dump(config, folder / "tokenizer_config.json")
     _dump(_changed(json.loads(file.read_text(encoding="utf-8"))), file)
     return True

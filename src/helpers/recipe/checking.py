@@ -67,11 +67,12 @@ def _apply_rules(view: View, command: Command, verdicts: list[Verdict]) -> list[
             continue
         flag = rule.flag
         reason, working = rules.sentence(rule, view, found)
+        working = None if working == rules.KEPT else working
         source = rule.source if rule.source.startswith("importlib") else f"{tools.installed(view.tool)}, {rule.source}"
         at = next((i for i in reversed(range(len(verdicts))) if _dest(view, verdicts[i]) == flag), None)
         if at is None:
             made = Verdict(view.tool, command.line, NOT_GIVEN, tools.show(view.tool, flag), OK, "", source, "")
-            verdicts.append(worse(made, rule.status, reason, source, working, rule.name))
+            verdicts.append(worse(made, rule.status, reason, source, working or "", rule.name))
         else:
             verdicts[at] = worse(verdicts[at], rule.status, reason, source, working, rule.name)
     return verdicts

@@ -60,12 +60,9 @@ def judge(command: Command, flag: Flag) -> tuple[Verdict, dict, tuple[str, ...]]
         return _renamed(made, flag, *table[flag.name])
     if answer.unknown:
         if flag.words[0][:1] in "–—" or flag.words[0].lstrip("-")[:1] in "–—":
-            right = "--" + flag.name
-            return (
-                replace(made, status=UNKNOWN, reason="a long dash is no flag; write two hyphens", working=right),
-                {},
-                (),
-            )
+            right = " ".join(["--" + flag.name, *map(quoted, flag.values)])
+            why = "a long dash makes no flag; write two hyphens"
+            return replace(made, status=UNKNOWN, reason=why, working=right), {}, ()
         near = tools.nearest(tool, flag.name)
         if flag.name in gone:
             return replace(made, status=UNKNOWN, reason=f"gone: {gone[flag.name]}"), {}, ()

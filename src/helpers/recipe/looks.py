@@ -78,18 +78,26 @@ def backend_fails(backend: str) -> str:
 def by_path(path: str) -> str:
     """The built-in chat template that LMDeploy takes for a path because of its letters, '' for the model's own."""
     with silent():
-        from lmdeploy.model import MODELS
+        from unittest import mock
 
-        for name, template in MODELS.module_dict.items():
-            if name not in ("hf", "base") and template.match(path):
-                return name
+        from lmdeploy import model
+
+        # some look into the folder or ask a hub for it; only the letters are asked about here
+        nothing = mock.Mock(side_effect=OSError)
+        with mock.patch.object(model, "get_model_arch", nothing):
+            for name, template in model.MODELS.module_dict.items():
+                try:
+                    if name not in ("hf", "base") and template.match(path):
+                        return name
+                except OSError:
+                    continue
     return ""
 
 
 def hub_name(view: View) -> str:
     """The model's name on a hub, '' for a folder."""
     model = view.one("model")
-    return model if re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not Path(model).exists() else ""
+    return model if re.fullmatch(r"\w[\w.-]*/[\w.-]+", model) and not Path(model).exists() else ""
 
 
 def uses_hf(view: View) -> bool:

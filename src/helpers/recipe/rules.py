@@ -40,6 +40,9 @@ PACKAGES = (  # argument, value, package that the tools import for it
 )
 
 
+KEPT = "(as it is)"  # the flag is right, something else is missing
+
+
 def _needs(name: str, value: str, package: str) -> "Rule":
     """The rule that an argument needs a package which is not here."""
     return Rule(
@@ -48,7 +51,7 @@ def _needs(name: str, value: str, package: str) -> "Rule":
         name,
         lambda v: looks.missing(v, name, value or v.one(name), package),
         f"it needs the package {package}, which is not installed here",
-        "--attn_impl sdpa" if package == "flash_attn" else f"--{name} {{given}}",
+        "--attn_impl sdpa" if package == "flash_attn" else KEPT,
         "the import of " + package,
     )
 
