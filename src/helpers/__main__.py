@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,46 @@ def run(
             print(f"{STAGES[stage].folder:15s} {record['seconds']:7.1f} s  {this.dir(stage)}", flush=True)
     if as_json:
         print(json.dumps([this.record(s) for s in stages or STAGES], ensure_ascii=False, indent=1))
+
+
+@app.command("check-recipe")
+def check_recipe(
+    file: Annotated[Path, typer.Argument(help="YAML of ms-swift, a profile, a shell script or a Markdown page.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every verdict as JSON.")] = False,
+    port: Annotated[
+        bool, typer.Option("--port", help="Print the recipe in commands that the installed tools take.")
+    ] = False,
+):
+    """Check a recipe flag by flag against the installed ms-swift and LMDeploy. Exit code 1: there are findings."""
+    from . import recipe
+
+    checked = recipe.check(file)
+    if as_json:
+        print(json.dumps(recipe.as_dicts(checked), ensure_ascii=False, indent=1))
+    elif port:
+        print(recipe.port(checked), end="")
+    else:
+        print(recipe.table(checked))
+    if not port and not all(one.clean for one in checked):
+        raise typer.Exit(1)
+
+
+@app.command()
+def parity(as_json: Annotated[bool, typer.Option("--json", help="Print every token id as JSON.")] = False):
+    """Compare the prompt of training with the prompt of serving, token by token. Exit code 1: they differ."""
+    from . import parity, template
+
+    this = Run.current()
+    with redirect_stdout(sys.stderr), parity.exported_or_like_it(this) as (folder, what):
+        rows = parity.compare(this.profile, folder)
+        tokenizer = template.load(this.profile).tokenizer
+    if as_json:
+        print(json.dumps(parity.as_dicts(rows), ensure_ascii=False, indent=1))
+    else:
+        print(f"profile: {this.profile}\nserved: {what}")
+        print(parity.table(rows, tokenizer, colour=sys.stdout.isatty()))
+    if not all(row.equal for row in rows):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from . import models, process, sft
+from . import merge, models, process, prompt, sft
 from .errors import UserError
 from .run import Run
 
@@ -61,8 +61,8 @@ def compare_logits(base: Path, adapter: Path, merged: Path, prompts: list[list[d
     tuned = PeftModel.from_pretrained(loaded, adapter).eval()
     one = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).eval()
     rows = []
-    for prompt in prompts:
-        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    for asked in prompts:
+        text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
         with torch.inference_mode():
             a, b = tuned(input_ids=ids).logits[0].log_softmax(-1), one(input_ids=ids).logits[0].log_softmax(-1)
@@ -84,19 +84,34 @@ def real_prompts(run: Run, count: int = PROMPTS) -> list[list[dict]]:
     return [[system, row["messages"][0]] for row in rows[:count]]
 
 
+def is_llama_licence(model: dict) -> bool:
+    """Whether the base model is under the Llama 3.1 Community License, which asks things of a derivative."""
+    return "llama 3.1" in model["license"].lower()
+
+
+NOTICE = (
+    "Llama 3.1 is licensed under the Llama 3.1 Community License, "
+    "Copyright © Meta Platforms, Inc. All Rights Reserved.\n"
+)
+
+
 def card(run: Run, record: dict) -> str:
-    """The model card, from records alone."""
+    """The model card, from records alone; a derivative of Llama 3.1 says so in its name, as its licence asks."""
     data, trained, model = run.record("data"), run.record("sft"), run.profile.model
     where = trained["machine"]["gpu"] or trained["machine"]["cpu"]
+    llama = is_llama_licence(model)
+    name = f"{model['name']}-{run.profile.serve['model_name']}" if llama else run.profile.serve["model_name"]
+    built = "**Built with Llama.** The licence's notice stands in `NOTICE`.\n\n" if llama else ""
+    weights = record["weights"]
     return f"""---
 base_model: {model["name"]}
-license: other
+license: {"llama3.1" if llama else "other"}
 language: zh
 library_name: transformers
 ---
-# {run.profile.serve["model_name"]}
+# {name}
 
-{model["name"]} ({model["license"]}), fine-tuned with LoRA for Chinese counselling dialogues, adapter merged.
+{built}{model["name"]} ({model["license"]}), fine-tuned with LoRA for Chinese counselling dialogues, adapter merged.
 
 **This is not a clinician.** In an emergency in mainland China call 12356 (psychological support), 120 or 110.
 
@@ -106,10 +121,18 @@ library_name: transformers
 | data | {", ".join(data["sources"].values())}: {data["train_dialogues"]} dialogues (the book's own are CC BY 4.0) |
 | steps | {trained["steps"]} in {trained["seconds"]:.0f} s on {where} |
 | held-out loss | {trained["eval_loss_before"]}, then {trained["eval_loss_after"]} ({data["val_rows"]} dialogues) |
-| merge | max abs difference of log-probabilities {record["max_abs_diff"]:.2g} on {record["prompts"]} prompts |
+| merge | {weights["modules"]} matrices in {weights["format"]}, error {weights["worst"]:.2f} of rounding's bound |
+| predictions | max abs difference of log-probabilities {record["max_abs_diff"]:.2g} on {record["prompts"]} prompts |
+| prompt | the template `{run.profile.sft["template"]}` of the training, in `chat_template.jinja` |
 
+It must not be used as a therapist, for diagnosis, for advice on medicines, or in a crisis without a person who watches.
 Limits: a demonstration of a method. It invents facts, misses risk, and must not be offered to people in need.
 """
+
+
+def inputs(run: Run) -> list[Path]:
+    """Files outside `outputs/` that the stage depends on."""
+    return [Path(prompt.__file__), Path(merge.__file__)]
 
 
 def build(run: Run, work: Path) -> dict:
@@ -120,13 +143,20 @@ def build(run: Run, work: Path) -> dict:
     finished = process.run(command, log, offline, cwd=work)
     for stray in (out / "args.json",):  # holds paths of this machine and is not part of a model
         stray.unlink(missing_ok=True)
+    prompt.write(out, run.profile.sft)  # a server joins messages as the training did
     for name in ("checkpoint-merged", "output"):
         shutil.rmtree(work / name, ignore_errors=True)
     listed = files(out)
     pickles = [f["file"] for f in listed if f["file"].endswith((".bin", ".pt", ".pkl"))]
     if pickles or not any(f["file"].endswith(".safetensors") for f in listed):
         raise UserError(f"swift export wrote no safetensors, or a pickle ({pickles}); read {log}.")
-    rows = compare_logits(models.fetch(run.profile.model), run.adapter, out, real_prompts(run))
+    base = models.fetch(run.profile.model)
+    weights = merge.compare(base, run.adapter, out)
+    merge.refuse(weights)
+    torn = merge.shards(out, run.profile.export["max_shard_size"])
+    if torn:
+        raise UserError(f"the shards are not as asked: {torn[0]}; read {log}.")
+    rows = compare_logits(base, run.adapter, out, real_prompts(run))
     (work / "comparison.json").write_text(json.dumps(rows))
     summary = {
         "prompts": len(rows),
@@ -139,11 +169,15 @@ def build(run: Run, work: Path) -> dict:
             f"the merged model is not base + adapter: its predictions differ by {summary['max_kl']:.2g} nats "
             f"(more than {MAX_KL}); nothing was kept. Read {log}, and merge into a fresh folder."
         )
-    (out / "README.md").write_text(card(run, summary), encoding="utf-8")
+    (out / "README.md").write_text(card(run, {**summary, "weights": weights}), encoding="utf-8")
+    if is_llama_licence(run.profile.model):
+        (out / "NOTICE").write_text(NOTICE, encoding="utf-8")
     return {
         "command": process.shown(export_command(run, run.merged)),
         "merge_seconds": round(finished.seconds, 1),
         "dtype": run.profile.sft["torch_dtype"],
         "files": files(out),
+        "weights": weights,
+        "as_lmdeploy_reads": merge.as_lmdeploy_reads(out),
         **summary,
     }

@@ -1,0 +1,158 @@
+"""A recipe against the installed packages, flag by flag."""
+
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+
+from . import renames, rules, tools
+from .commands import Command, Flag
+from .flags import BAD, HARMFUL, NOT_GIVEN, OK, SEVERITY, UNKNOWN, Verdict, judge, worse
+from .looks import View
+from .shell import quoted
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A command, its verdicts, and its arguments in the installed tool's own names."""
+
+    command: Command
+    verdicts: tuple[Verdict, ...]
+    view: View
+
+    @property
+    def clean(self) -> bool:
+        return all(v.status == OK for v in self.verdicts)
+
+
+def check(command: Command) -> Checked:
+    """Ask the installed packages about every flag of a command."""
+    if not tools.known(command.tool):
+        view = View(command.tool, {}, command.kind, command.env)
+        return Checked(command, (_unknown_tool(command),), view)
+    rows: list[tuple[Flag, Verdict]] = []
+    args: dict[str, tuple[str, ...]] = {}
+    positional = list(command.positional)
+    for flag in command.flags:
+        verdict, now, surplus = judge(command, flag)
+        rows.append((flag, verdict))
+        for dest, values in now.items():
+            if args.get(dest, values) != values:
+                rows[-1] = (flag, worse(verdict, HARMFUL, "given twice, and the last one wins", "argparse"))
+            args[dest] = values
+        positional += surplus
+    view = View(command.tool, args, command.kind, command.env, tuple(positional))
+    verdicts = [v for _, v in rows]
+    verdicts += [_cut_off(command, f) for f in command.cut_off]
+    verdicts = _positional(view, command, verdicts)
+    verdicts = _apply_rules(view, command, verdicts)
+    verdicts = _construct(view, command, verdicts)
+    return Checked(command, tuple(verdicts), view)
+
+
+def as_dicts(checked: list[Checked]) -> list[dict]:
+    """Every verdict as a plain dict, for JSON and tables."""
+    return [asdict(v) for c in checked for v in c.verdicts]
+
+
+def counts(checked: list[Checked]) -> dict[str, int]:
+    """How many verdicts there are of each status."""
+    found = Counter(v.status for c in checked for v in c.verdicts)
+    return {s: found[s] for s in SEVERITY if found[s]}
+
+
+def _apply_rules(view: View, command: Command, verdicts: list[Verdict]) -> list[Verdict]:
+    for rule in rules.TABLE:
+        found = rule.when(view) if view.tool in rule.tools else False
+        if not found:
+            continue
+        flag = rule.flag
+        reason, working = rules.sentence(rule, view, found)
+        working = None if working == rules.KEPT else working
+        source = rule.source if rule.source.startswith("importlib") else f"{tools.installed(view.tool)}, {rule.source}"
+        at = next((i for i in reversed(range(len(verdicts))) if _dest(view, verdicts[i]) == flag), None)
+        if at is None:
+            made = Verdict(view.tool, command.line, NOT_GIVEN, tools.show(view.tool, flag), OK, "", source, "")
+            verdicts.append(worse(made, rule.status, reason, source, working or "", rule.name))
+        else:
+            verdicts[at] = worse(verdicts[at], rule.status, reason, source, working, rule.name)
+    return verdicts
+
+
+def _dest(view: View, verdict: Verdict) -> str:
+    """The argument that a verdict is about, by its flag or by the flag that works."""
+    words = verdict.working.split()
+    for name in (words[0] if words else "", verdict.flag):
+        if name.startswith("-"):
+            action = tools.option(view.tool, name.lstrip("-").split("=", 1)[0].replace("-", "_"))
+            if action is not None:
+                return action.dest
+    table = renames.SWIFT if view.tool.startswith("swift") else renames.LMDEPLOY
+    return table.get(verdict.flag.lstrip("-").replace("-", "_"), ("",))[0]
+
+
+def _positional(view: View, command: Command, verdicts: list[Verdict]) -> list[Verdict]:
+    """Words without a flag: ms-swift takes a YAML file in front, LMDeploy the model."""
+    source, words = tools.installed(view.tool), list(view.positional)
+    made = Verdict(view.tool, command.line, "", "", OK, "", source, "")
+    if view.tool.startswith("lmdeploy"):
+        if not words:
+            said = "the following arguments are required: model_path"
+            return [replace(made, flag=NOT_GIVEN, value="MODEL", status=BAD, reason=said, working="./model"), *verdicts]
+        verdicts = [replace(made, flag="MODEL", value=words[0], working=words[0]), *verdicts]
+        words = words[1:]
+    elif words and re.search(r"\.(ya?ml|json)$", words[0]):
+        said = "the file is not here, so what it holds was not checked"
+        verdicts = [replace(made, flag="FILE", value=words.pop(0), status=BAD, reason=said), *verdicts]
+    said = "remaining_argv" if view.tool.startswith("swift") else "unrecognized arguments"
+    return verdicts + [replace(made, flag=w, status=UNKNOWN, reason=f"{said}: a word without a flag") for w in words]
+
+
+def _construct(view: View, command: Command, verdicts: list[Verdict]) -> list[Verdict]:
+    """Let the tool's own class look at all arguments together; what it says goes to the flag that it names."""
+    args = dict(view.args)
+    known = {v.rule for v in verdicts}
+    if "packing-needs-flash-attention" in known:
+        args.pop("packing")  # already said
+    for _ in range(8):
+        said = tools.construct(view.tool, args)
+        if not said:
+            return verdicts
+        named = next((d for d in sorted(args, key=len, reverse=True) if re.search(rf"\b{re.escape(d)}\b", said)), None)
+        source = f"{tools.installed(view.tool)}, its own class"
+        at = next((i for i, v in enumerate(verdicts) if named and _dest(view, v) == named), None)
+        if at is None:
+            about = "--model" if "--model" in said else ""
+            made = Verdict(view.tool, command.line, NOT_GIVEN, about, BAD, said, source, "")
+            return [*verdicts, made]
+        if verdicts[at].status not in (BAD, HARMFUL) or said not in verdicts[at].reason:
+            verdicts[at] = worse(verdicts[at], BAD, said, source, "" if verdicts[at].status == OK else None)
+        args.pop(named)
+    return verdicts
+
+
+def _cut_off(command: Command, flag: Flag) -> Verdict:
+    reason = (
+        "the shell never passes this on: the line above does not end in a backslash, or a comment or a space follows it"
+    )
+    name, value, words = flag.words[0].split("=")[0], " ".join(flag.values), " ".join(map(quoted, flag.words))
+    return Verdict(command.tool, flag.line, name, value, HARMFUL, reason, "the shell", words)
+
+
+def _unknown_tool(command: Command) -> Verdict:
+    verb = command.tool.split()[-1]
+    instead = {
+        "dpo": "swift rlhf --rlhf_type dpo",
+        "orpo": "swift rlhf --rlhf_type orpo",
+        "simpo": "swift rlhf --rlhf_type simpo",
+        "kto": "swift rlhf --rlhf_type kto",
+        "cpo": "swift rlhf --rlhf_type cpo",
+        "app-ui": "swift app",
+        "llm-sft": "swift sft",
+        "llm-infer": "swift infer",
+        "gradio": "lmdeploy serve api_server",
+    }.get(verb, "")
+    source = (
+        tools.installed(command.tool) if command.tool.split()[0] in ("swift", "lmdeploy") else command.tool.split()[0]
+    )
+    reason = f"`{command.tool}` is gone" if instead else f"`{command.tool}` is not a command that is checked here"
+    return Verdict(command.tool, command.line, command.tool, "", UNKNOWN, reason, source, instead)
