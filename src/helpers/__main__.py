@@ -56,9 +56,7 @@ def clean():
 @app.command()
 def vram(
     profile: Annotated[str | None, typer.Option(help="A profile; else the one in force.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A model's config.json; without --profile on ms-swift's defaults.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A model's own config.json.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, ms-swift's names. Repeat it.")] = None,
     gpu: Annotated[str | None, typer.Option(help="24, 40, 80 (GB) or a name; else the profile's.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Trace every layer: about ten seconds for 8B.")] = False,

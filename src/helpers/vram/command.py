@@ -77,9 +77,7 @@ def assumptions(made: Recipe, card: Card, whole: bool) -> list[str]:
     ]
     if made.use_cpu:
         return [*said, "a CPU: tensors are counted, neither an allocator nor a context"]
-    said.append(
-        f"reserved: PyTorch's allocator replayed on {card.name} ({card.gib:.1f} GiB), the same shapes every step"
-    )
+    said.append(f"reserved: PyTorch's allocator replayed on {card.name}, the same shapes in every step")
     said.append(f"nvidia-smi: reserved and {card.context / 2**20:.0f} MiB of CUDA context")
     if made.flash:
         said.append("flash attention: a stand-in with its saved tensors; the workspace is read from its design")

@@ -1,4 +1,4 @@
-"""The peak at once: straight lines in the tokens of a micro-batch, one a phase. No torch here, so a slider can use it."""
+"""The peak at once: a straight line in the tokens of a micro-batch for each phase. No torch here: a slider uses it."""
 
 import json
 from dataclasses import asdict, dataclass

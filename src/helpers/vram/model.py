@@ -20,7 +20,7 @@ def build(recipe: Recipe, fake=None, device: str = "cpu"):
 
     logging.set_verbosity_error()
     with torch.device("meta"):
-        model = _base(recipe)
+        model = _base(recipe, device)
         if recipe.quant_bits:
             _quantize(model, recipe)
         if recipe.tuner_type == "lora":
@@ -40,7 +40,7 @@ def base_of(model):
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _base(recipe: Recipe):
+def _base(recipe: Recipe, device: str):
     from transformers import AttentionInterface, AutoModelForCausalLM
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -53,7 +53,9 @@ def _base(recipe: Recipe):
     try:
         config = CONFIG_MAPPING[kind].from_dict(given)
         config.use_cache = False
-        attention = "listener_varlen" if recipe.flash else recipe.attn_impl or "sdpa"
+        attention = recipe.attn_impl or "sdpa"
+        if recipe.flash:  # the real one needs a GPU
+            attention = "listener_varlen" if device == "cpu" else "flash_attention_2"
         return AutoModelForCausalLM.from_config(
             config, dtype=getattr(torch, recipe.torch_dtype), attn_implementation=attention
         )

@@ -36,7 +36,7 @@ def serving_memory(config: dict, card: Card, cache_max_entry_count: float, sessi
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise RecipeError(
             f"cache_max_entry_count: {share!r} is not allowed; it is the share of the memory left after the weights, "
-            f"above 0 and below 1. Without a cache a model cannot answer, so 0 is refused; 0.01 is as little as possible."
+            f"above 0 and below 1. A model cannot answer without a cache, so 0 is refused; 0.01 is the least in use."
         )
     weights = 2 * Shape.of(config).parameters()
     free = round(card.gib * GIB) - card.context - weights
@@ -50,7 +50,7 @@ def serving_memory(config: dict, card: Card, cache_max_entry_count: float, sessi
 
 
 def share_for(config: dict, card: Card, total_gb: float) -> float:
-    """The `cache_max_entry_count` at which a server on this card shows `total_gb` (10^9 bytes); may be outside (0, 1)."""
+    """The `cache_max_entry_count` at which a server takes `total_gb` (10^9 bytes); it may fall outside (0, 1)."""
     weights = 2 * Shape.of(config).parameters()
     free = round(card.gib * GIB) - card.context - weights
     return (total_gb * 1e9 - card.context - weights) / free

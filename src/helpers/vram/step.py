@@ -48,9 +48,7 @@ def loss_of(model, recipe: Recipe, batch: dict):
     head, hidden = base.get_output_embeddings(), base.base_model(**inputs).last_hidden_state
     if recipe.loss == "fused":
         flat = hidden.reshape(-1, hidden.shape[-1])
-        if torch.is_autocast_enabled("cpu"):
-            flat = flat.to(head.weight.dtype)
-        return FusedCrossEntropy.apply(flat, head.weight, batch["labels"].reshape(-1)), None
+        return FusedCrossEntropy.apply(flat.to(head.weight.dtype), head.weight, batch["labels"].reshape(-1)), None
     logits, labels, total = head(hidden), batch["labels"], 0
     pieces = zip(logits.chunk(recipe.loss_chunks, dim=1), labels.chunk(recipe.loss_chunks, dim=1), strict=True)
     for part, target in pieces:
