@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCK := requirements/$(if $(shell command -v nvidia-smi),gpu,cpu).lock
 TORCH := $(shell sed -n 's/^torch==//p' requirements/cpu.lock)
 # What the executed notebooks depend on besides their own cells; jupyter-cache looks at the cells alone.
-INPUTS = $(shell cat src/helpers/*.py profiles/*.yaml data/*.jsonl $(LOCK) $(DATASET) | sha256sum | cut -c1-16)-$(PROFILE)
+INPUTS = $(shell find src data profiles $(LOCK) $(DATASET) -type f ! -name '*.pyc' ! -path '*.egg-info*' 2>/dev/null | sort | xargs -d '\n' cat | sha256sum | cut -c1-16)-$(PROFILE)
 
 .PHONY: run test unit lab book setup lock clean check
 

@@ -93,6 +93,22 @@ def clean():
     shutil.rmtree(Run.current().root, ignore_errors=True)
 
 
+@app.command()
+def vram(
+    profile: Annotated[str | None, typer.Option(help="A profile; else the one in force.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A model's own config.json.")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, ms-swift's names. Repeat it.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="24, 40, 80 (GB) or a name; else the profile's.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Trace every layer: about ten seconds for 8B.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, in bytes.")] = False,
+):
+    """Predict the memory of a training step, on any machine."""
+    from .vram import command
+
+    answer = command.run(profile, config, changes or [], gpu, trace)
+    print(json.dumps(command.as_dict(*answer), ensure_ascii=False, indent=1) if as_json else command.as_text(*answer))
+
+
 def main() -> int:
     """Exit code 0: done. 1: failed, with one sentence. 2: wrong usage."""
     try:
