@@ -1,4 +1,4 @@
-"""Memory of a training step: fake is real, the estimate is the trace, the formula is the trace, bad input is refused."""
+"""Memory of a training step: fake is real, estimate and formula are the trace, bad input is one sentence."""
 
 import dataclasses
 import json
@@ -216,7 +216,7 @@ def test_settings_that_contradict_are_refused(change, sentence):
     "change, sentence",
     [
         ({"model_type": None}, "model_type is missing"),
-        ({"model_type": "bert"}, "model_type 'bert' is not a causal"),
+        ({"model_type": "t5"}, "model_type 't5' is not a causal"),
         ({"architectures": ["LlamaForSequenceClassification"]}, "is not a causal language model"),
         ({"hidden_size": None}, "hidden_size is None"),
         ({"num_attention_heads": 3}, "has to divide"),

@@ -47,7 +47,7 @@ def _setup(kernel: str, size: int):
         held = [head.weight, other.weight, hidden, labels]
         return held, lambda: nn.functional.cross_entropy(head(hidden), labels), False, None
     if kernel in ("swiglu", "geglu"):
-        mlp, other = (_mlp("silu" if kernel == "swiglu" else "gelu_pytorch_tanh").to(half) for _ in range(2))
+        mlp, other = (_mlp("silu" if kernel == "swiglu" else "gelu_pytorch_tanh", half) for _ in range(2))
         hidden = torch.randn(4 if kernel == "swiglu" else 8, size, HIDDEN, dtype=half, requires_grad=True)
         return [*mlp.parameters(), *other.parameters(), hidden], lambda: mlp(hidden), True, None
     if kernel == "layer_norm":
@@ -60,8 +60,13 @@ def _setup(kernel: str, size: int):
     return [*norm.parameters(), hidden, gradient], lambda: norm(hidden), True, gradient
 
 
-def _mlp(activation: str):
+def _mlp(activation: str, dtype):
     from transformers import LlamaConfig
     from transformers.models.llama.modeling_llama import LlamaMLP
 
-    return LlamaMLP(LlamaConfig(hidden_size=HIDDEN, intermediate_size=INTERMEDIATE, hidden_act=activation))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        return LlamaMLP(LlamaConfig(hidden_size=HIDDEN, intermediate_size=INTERMEDIATE, hidden_act=activation))
+    finally:
+        torch.set_default_dtype(before)

@@ -41,8 +41,8 @@ def predict(run: dict, data: dict) -> dict:
 def rows() -> list[dict]:
     """Measured beside predicted: `quantity`, `measured`, `predicted` (MiB), `error` (a share).
 
-    There is a row for each run and quantity. `quantity` is allocated, reserved or process. The run that a setting was fitted to is left out. `peers` compares
-    their answers with the whole process, measured or reserved and the context.
+    There is a row for each run and quantity. `quantity` is allocated, reserved or process. The run that a setting was
+    fitted to is left out. `peers` compares their answers with the whole process: measured, or reserved and context.
     """
     data, out = measured(), []
     predicted = {(p["source"], p["row"]): p for p in json.loads(PREDICTED.read_text(encoding="utf-8"))["runs"]}

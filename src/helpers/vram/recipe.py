@@ -173,7 +173,7 @@ def from_settings(config: dict, settings: dict) -> Recipe:
             if value is not None:
                 taken[key] = value
         elif key in NOT_MODELLED:
-            if value not in (None, False, 0, 1, "", []):
+            if value and (key, value) != ("sequence_parallel_size", 1):
                 raise RecipeError(f"{key}: {NOT_MODELLED[key]} is not modelled here; leave it out.")
         elif key not in NO_EFFECT:
             near = difflib.get_close_matches(str(key), [*known, *NO_EFFECT], n=1, cutoff=0.6)
