@@ -286,13 +286,14 @@ def test_what_fits_is_ranked_and_says_how_to_start_it():
     assert speeds == sorted(speeds, reverse=True) and {r["length"] for r in rows} == {1024, 2048, 3072, 4096}
     assert all(r["predicted_gib"] < 79.1 for r in rows) and "no checkpointing" in rows[0]["way"]
     words = fits.command({"lora_rank": 8, "quant_bits": None, "packing": True}, rows[-1]["changes"], "a/b")
-    assert words.startswith("swift sft --model a/b --lora_rank 8 --packing true") and "--max_length" in words
+    assert words.startswith("swift sft --model a/b --lora_rank 8") and "--packing true" in words
+    assert "--max_length" in words and "None" not in words
 
 
 def test_hours_are_tokens_times_arithmetic():
     base = recipe.of_profile(profile.load("h100-llama3.1-8b"), use_logits_to_keep=False)
     each = hours.flops_per_token(base, 520)
-    assert each == pytest.approx(6 * 8.03e9, rel=0.06)  # forward, recomputed forward, backward without weights
+    assert each == pytest.approx(6 * 7.5e9, rel=0.02)  # forward twice, backward; the embedding multiplies nothing
     plain = dataclasses.replace(base, gradient_checkpointing=False)
     assert hours.flops_per_token(plain, 520) < 0.72 * each
     one = hours.epoch(base, 8100, 8100 * 520, 989.4e12, 0.4)
