@@ -40,7 +40,8 @@ def test_what_a_visitor_types_stays_text(rows, name):
     assert parity.trained_rows_with_marks(profile.load(name))[0] == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+# the two 8B profiles share tokenizer and template
+@pytest.mark.parametrize("name", ["cpu-smollm2", "h100-llama3.1-8b"])
 def test_each_planted_fault_is_found_and_named(name):
     found = mismatch.faults(profile.load(name))
     assert len(found) == (5 if llama3.is_shape_of(profile.load(name).model) else 3)

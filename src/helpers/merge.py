@@ -114,17 +114,15 @@ def shards(folder: Path, limit: str) -> list[str]:
 
 def as_lmdeploy_reads(folder: Path) -> dict:
     """RoPE and end tokens of a model folder as LMDeploy's TurboMind reads them: `type`, `base`, `factor`, `eos`."""
-    import importlib.util
+    from unittest import mock
 
-    import lmdeploy
+    from lmdeploy import turbomind
     from lmdeploy.archs import get_model_arch
     from lmdeploy.tokenizer import Tokenizer
 
-    # the file alone: its package loads TurboMind's library, which the CPU installation does not have
-    file = Path(lmdeploy.__file__).parent / "turbomind" / "models" / "utils.py"
-    spec = importlib.util.spec_from_file_location("lmdeploy.turbomind.models.utils", file)
-    utils = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(utils)
+    # the module names TurboMind's library, which the CPU installation does not have, and needs nothing of it for this
+    with mock.patch.object(turbomind, "_tm", turbomind._tm or mock.MagicMock()):
+        from lmdeploy.turbomind.models import utils
     config = get_model_arch(str(folder))[1]
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope, _ = utils.parse_rope_param(config, head)

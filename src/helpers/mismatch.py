@@ -1,6 +1,5 @@
 """The ways in which a served prompt leaves the trained one, planted on purpose to see that `parity` finds them."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,9 +32,8 @@ def faults(profile: Profile) -> list[parity.Row]:
             }
             rows.append(parity.Row("today's date in the system block", asked, ids))
             _add_bos(folder)
-            rows.append(
-                parity.Row("begin-of-text twice", asked, trained | {parity.SERVED: parity.served(folder, asked)})
-            )
+            ids = trained | {"a server that encodes the text": _as_text(folder, asked)}
+            rows.append(parity.Row("begin-of-text twice", asked, ids))
     return rows
 
 
@@ -51,10 +49,22 @@ def _typed(folder: Path, messages: list[dict]) -> dict[str, list[int]]:
 
 
 def _add_bos(folder: Path) -> None:
-    """A tokenizer that puts begin-of-text in front of every text, as many of a hub do."""
-    file = folder / "tokenizer_config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) | {"add_bos_token": True, "bos_token": "<|begin_of_text|>"}
-    file.write_text(json.dumps(config), encoding="utf-8")
+    """What the tokenizer of many a hub does: begin-of-text in front of every text, also of a template's that has one."""
+    from tokenizers import Tokenizer, processors
+
+    file, bos = str(folder / "tokenizer.json"), "<|begin_of_text|>"
+    tokenizer = Tokenizer.from_file(file)
+    special = [(bos, tokenizer.token_to_id(bos))]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=special)
+    tokenizer.save(file)
+
+
+def _as_text(folder: Path, messages: list[dict]) -> list[int]:
+    """Ids of a server that makes the template's text and encodes it like any other. LMDeploy drops the second mark."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return tokenizer.encode(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
 
 def _with(profile: Profile, **sft) -> Profile:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import html
 import shutil
 import tempfile
@@ -77,22 +78,38 @@ def as_trained(own, messages: list[dict]) -> list[int]:
 
 def exported(folder: Path, messages: list[dict]) -> list[int]:
     """Ids from the chat template beside a model's tokenizer."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = _tokenizer(folder, _stamp(folder))
     return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
 
 
 def served(folder: Path, messages: list[dict]) -> list[int]:
     """Ids that LMDeploy's server hands to its engine for these messages: its own template, processor and tokenizer."""
+    processor = _processor(folder, _stamp(folder))
+    made = processor.get_prompt_input(prompt=messages, do_preprocess=True, adapter_name=None)
+    with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own already
+        return list(pool.submit(asyncio.run, made).result()["input_ids"])
+
+
+def _stamp(folder: Path) -> tuple:
+    """Changes with the files that a prompt depends on; loading them takes seconds."""
+    names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+    return tuple((folder / n).stat().st_mtime_ns for n in names if (folder / n).is_file())
+
+
+@functools.lru_cache(maxsize=4)
+def _tokenizer(folder: Path, stamp: tuple):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@functools.lru_cache(maxsize=4)
+def _processor(folder: Path, stamp: tuple):
     from lmdeploy.model import get_chat_template
     from lmdeploy.serve.processors import MultimodalProcessor
     from lmdeploy.tokenizer import Tokenizer
 
-    processor = MultimodalProcessor(Tokenizer(str(folder)), get_chat_template(str(folder)))
-    made = processor.get_prompt_input(prompt=messages, do_preprocess=True, adapter_name=None)
-    with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own already
-        return list(pool.submit(asyncio.run, made).result()["input_ids"])
+    return MultimodalProcessor(Tokenizer(str(folder)), get_chat_template(str(folder)))
 
 
 def metas(messages: list[dict], system: str) -> list[int]:

@@ -150,7 +150,6 @@ LMDEPLOY = {
     "served_model_name": ("model_name", "ms-swift's and vLLM's name for it"),
     "host": ("server_name", "ms-swift's and vLLM's name for it"),
     "port": ("server_port", "ms-swift's and vLLM's name for it"),
-    "api_key": ("api_keys", "takes one or several"),
     "tensor_parallel_size": ("tp", "vLLM's name for it"),
     "max_model_len": ("session_len", "vLLM's name for it"),
     "gpu_memory_utilization": ("cache_max_entry_count", "vLLM's share of all memory; LMDeploy's is of what is free"),
