@@ -4,11 +4,13 @@ import json
 import shutil
 import sys
 from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import profile as profiles
+from . import progress
 from .errors import UserError
 from .run import STAGES, Run
 
@@ -44,6 +46,23 @@ def run(
             print(f"{STAGES[stage].folder:15s} {record['seconds']:7.1f} s  {this.dir(stage)}", flush=True)
     if as_json:
         print(json.dumps([this.record(s) for s in stages or STAGES], ensure_ascii=False, indent=1))
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="ShareGPT dialogues: JSONL or a JSON array, also gzipped.")],
+    out: Annotated[Path, typer.Option(help="Folder for clean, quarantined and repaired rows, flags and report.")],
+    val: Annotated[Path | None, typer.Option(help="Dialogues that must not be among the rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+):
+    """Inspect dialogues: keep, repair or quarantine every row, with a reason."""
+    from . import inspection
+
+    chosen = profiles.resolve()
+    prompts = [profiles.ROOT / chosen.eval[k] for k in ("quiz", "safety")]
+    with progress.rows() as advance:
+        report = inspection.inspect(files, out, val, prompts, chosen.data["inspect"], progress=advance)
+    print(json.dumps(report, ensure_ascii=False, indent=1) if as_json else inspection.text(report, out))
 
 
 @app.command()

@@ -1,6 +1,7 @@
-"""Inspection of dialogues: every row is kept, repaired or quarantined with a reason. Introduced in notebooks/02_data."""
+"""Inspection of dialogues: every row is kept, repaired or quarantined with a reason. Defined in notebooks/02_data."""
 
 from .codes import CODES, actions
-from .files import OUTPUTS, inspect
+from .files import MAX_TOKENS, OUTPUTS, inspect
+from .report import text
 
-__all__ = ["CODES", "OUTPUTS", "actions", "inspect"]
+__all__ = ["CODES", "MAX_TOKENS", "OUTPUTS", "actions", "inspect", "text"]

@@ -31,7 +31,9 @@ def without_controls(text: str) -> str:
     """`control_chars`: without control and invisible characters; the joiners inside emoji stay."""
     if text.isascii() and text.isprintable():
         return text
-    text = _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = _ANSI.sub("", text)
+    end = len(text.rstrip())  # white space at the end is another code's
+    text = text[:end].replace("\r\n", "\n").replace("\r", "\n") + text[end:]
     if not _CONTROL.search(text):
         return text
     text = _JOINED.sub(_KEEP, text).replace("\u2028", "\n").replace("\u2029", "\n")

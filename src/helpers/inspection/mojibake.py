@@ -53,16 +53,15 @@ def _from_latin(text: str) -> tuple[str, bool]:
     for _ in range(3):  # text can be misread more than once
         best = max((_pass(text, codec) for codec in CODECS), key=lambda t: len(CHINESE.findall(t)))
         if len(CHINESE.findall(best)) <= len(CHINESE.findall(text)):
-            twice = next((t for c in CODECS if (t := _pass(text, c)) != text and _from_latin_once(t)), None)
-            if twice is None:
+            best = max((_pass(text, codec) for codec in CODECS), key=_after_one_more)
+            if best == text or _after_one_more(best) < len(HAN.findall(text)) + 2:
                 break
-            best = twice
         text, changed = best, True
     return text, changed
 
 
-def _from_latin_once(text: str) -> bool:
-    return any(len(HAN.findall(_pass(text, codec))) > len(HAN.findall(text)) + 1 for codec in CODECS)
+def _after_one_more(text: str) -> int:
+    return max(len(HAN.findall(_pass(text, codec))) for codec in CODECS)
 
 
 def _pass(text: str, codec: str) -> str:

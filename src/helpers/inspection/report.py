@@ -79,3 +79,19 @@ def packing(counts: list[int], length: int) -> dict:
         "sequences": len(packs),
         "fill": round(filled / (len(packs) * length), 4) if packs else 0.0,
     }
+
+
+def text(report: dict, out: Path) -> str:
+    """The report in lines for a terminal."""
+    lines = [f"{report['rows_in']} rows = {report['kept']} kept + {report['quarantined']} quarantined"]
+    for name, encodings in report["encodings"].items():
+        other = {e: n for e, n in encodings.items() if e not in ("utf-8", "bytes")}
+        lines += [f"{name}: {n} rows were {e.upper()}, not UTF-8; they were decoded as such" for e, n in other.items()]
+    for code, row in report["codes"].items():
+        if row["rows"]:
+            lines.append(f"  {row['action']:10s} {code:16s} {row['rows']:7d}  {CODES[code].meaning}")
+    pack, tokens = report["packing"], report["tokens"]["llama3"]
+    if tokens["rows_counted"]:
+        lines.append(f"tokens of Llama-3: median {tokens['median']}, 95 % up to {tokens['p95']}, most {tokens['most']}")
+        lines.append(f"packed to {pack['length']}: {pack['sequences']} sequences, {pack['fill']:.0%} full")
+    return "\n".join([*lines, f"{report['seconds']} s; written to {out}"])
