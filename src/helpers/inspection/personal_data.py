@@ -40,7 +40,8 @@ _QQ = re.compile(
     rf"(?P<given>{_GIVEN})(?P<handle>[1-9]\d{{4,11}}){_UNIT}"
 )
 _ACCOUNT = re.compile(
-    r"(?P<key>小红书号|抖音号|快手号|微博号|陌陌号|支付宝账号|支付宝号|钉钉号|探探号|电报号|(?<![A-Za-z])(?:Telegram|telegram|TG|LINE|Line)(?:号| ?ID| ?id))"
+    r"(?P<key>小红书号|抖音号|快手号|微博号|陌陌号|支付宝账号|支付宝号|钉钉号|探探号|电报号"
+    r"|(?<![A-Za-z])(?:Telegram|telegram|TG|LINE|Line)(?:号| ?ID| ?id))"
     rf"(?P<given>{_GIVEN})(?P<handle>[A-Za-z0-9][A-Za-z0-9_\-.]{{4,23}}){_UNIT}"
 )
 
