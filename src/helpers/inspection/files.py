@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 import tempfile
 import time
@@ -19,6 +20,7 @@ from .codes import actions as all_actions
 
 OUTPUTS = ("clean.jsonl", "quarantine.jsonl", "repairs.jsonl", "flags.jsonl", "report.json")
 CHUNK, IN_PROCESS = 500, 4000  # rows; fewer than IN_PROCESS are not worth the start of other processes
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 MAX_TOKENS = 3072  # the recipe's max_length, in tokens of Llama-3
 
 
@@ -204,6 +206,6 @@ def _sort_out(work: Path, where: list, again: dict, files: list[Path], settings:
 
 def _line(file, value: dict) -> None:
     text = json.dumps(value, ensure_ascii=False)
-    if any("\ud800" <= c <= "\udfff" for c in text) if not text.isascii() else False:
-        text = json.dumps(value)  # lone surrogates stand for bytes that are no text; as escapes they can be written
+    if _NO_TEXT.search(text):  # lone surrogates stand for bytes that are no text; as escapes they can be written
+        text = json.dumps(value)
     file.write(text + "\n")

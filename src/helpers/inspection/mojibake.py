@@ -1,6 +1,7 @@
 """Text that was decoded with the wrong encoding: repaired where certain, `lost` where bytes are gone."""
 
 import re
+from functools import cache, lru_cache
 
 import ftfy.bad_codecs  # noqa: F401  registers the sloppy codecs, which keep undefined bytes as control characters
 
@@ -31,6 +32,7 @@ _TAILS = "".join({c for table in _TABLES.values() for c, b in table.items() if 0
 _SCRAPS = re.compile(f"[\xe2-\xe9\xef][{re.escape(_TAILS)}]|[\xe3-\xe9\xef](?=[\xe3-\xe9\xef])|[\x80-\x9f]")
 
 
+@lru_cache(256)  # asked for the same text twice: once for the repair, once for what is lost
 def repair(text: str) -> tuple[str, bool]:
     """The text as it was meant, and True if bytes were lost so that no repair is certain."""
     fixed, changed = text, False
@@ -81,13 +83,19 @@ def _pass(text: str, codec: str) -> str:
     return _PATTERNS[codec].sub(one, text)
 
 
+@cache
+def _common_characters() -> frozenset[str]:
+    """The 3,755 most used Chinese characters (level 1 of GB 2312) and Chinese punctuation."""
+    rows = (0xA1, 0xA3, *range(0xB0, 0xD8))
+    return frozenset("".join(bytes([r, c]).decode("gb2312", "ignore") for r in rows for c in range(0xA1, 0xFF)))
+
+
 def _common(character: str) -> bool:
-    """True for the 3,755 most used Chinese characters (level 1 of GB 2312) and for Chinese punctuation."""
-    try:
-        raw = character.encode("gb2312")
-    except UnicodeEncodeError:
-        return False
-    return len(raw) == 2 and (0xB0 <= raw[0] <= 0xD7 or raw[0] == 0xA1 or raw[0] == 0xA3)
+    return character in _common_characters()
+
+
+def _count_common(text) -> int:
+    return sum(map(_common_characters().__contains__, text))
 
 
 def _gbk_bytes(text: str) -> bytes:
@@ -99,7 +107,7 @@ def _meant(text: str) -> str | None:
         meant = _gbk_bytes(text).decode()
     except UnicodeDecodeError:
         return None
-    common = sum(map(_common, meant))
+    common = _count_common(meant)
     return meant if common >= 2 and common * 2 > len(HAN.findall(meant)) else None
 
 
@@ -118,8 +126,8 @@ def _from_gbk(text: str) -> tuple[str, bool]:
 def _looks_gbk(text: str) -> bool:
     """True if the bytes hold many common characters as UTF-8 although the text as it stands is rare ones."""
     han = HAN.findall(text)
-    if len(han) < 3 or sum(map(_common, han)) * 10 > len(han) * 6:
+    if len(han) < 3 or _count_common(han) * 10 > len(han) * 6:
         return False
     meant = _gbk_bytes(text).decode("utf-8", "replace")
-    good = sum(_common(c) for c in meant)
+    good = _count_common(meant)
     return good >= 2 and good * 4 >= len(han)

@@ -11,6 +11,7 @@ _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
 _OTHER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’\-]*")
+_NO_TEXT, _PRIVATE = re.compile("[\ud800-\udfff]"), re.compile("[\ue000-\uf8ff]")
 _LETTERS = re.compile(r"[\W_]+")
 _QUESTION_MARKS = re.compile(r"\?{4,}(?=[\w，。])")
 _URL = re.compile(
@@ -43,7 +44,7 @@ def garbled(text: str) -> bool:
     """True if characters are lost: replacement characters, 锟斤拷, question marks in their place."""
     if "\ufffd" in text or "锟斤拷锟斤拷" in text or text.count("锟斤拷") > 2 or re.search("(烫|屯)\\1{7}", text):
         return True
-    if any("\ud800" <= c <= "\udfff" for c in text) or sum("\ue000" <= c <= "\uf8ff" for c in text) > 2:
+    if _NO_TEXT.search(text) or len(_PRIVATE.findall(text)) > 2:
         return True
     marks = text.count("?")
     return marks >= 6 and (
