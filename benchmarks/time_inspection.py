@@ -1,7 +1,8 @@
 """Time the inspection: `python benchmarks/time_inspection.py 10000 50000 200000`.
 
-Prints a line of JSON for each number of rows, with seconds and peak memory of all processes together, and the exponent
-of a power law through the times: 1 is linear.
+Prints a line of JSON for each number of rows, with seconds, CPU seconds (which other work on the
+machine does not stretch) and peak memory of all processes together, and the exponent
+of a power law through the CPU seconds: 1 is linear.
 """
 
 import json
@@ -19,9 +20,9 @@ import psutil
 HERE = Path(__file__).resolve().parent
 
 
-def watched(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory in GB of a command and its children (shared pages counted once for each)."""
-    started, peak = time.monotonic(), 0
+def watched(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and peak memory in GB of a command and its children (shared pages counted once for each)."""
+    started, peak, before = time.monotonic(), 0, _cpu()
     child = psutil.Popen(command, stdout=subprocess.DEVNULL)
     while child.poll() is None:
         sizes = []
@@ -34,7 +35,12 @@ def watched(command: list[str]) -> tuple[float, float]:
         threading.Event().wait(0.2)
     if child.returncode:
         sys.exit(f"{command} failed with exit code {child.returncode}")
-    return time.monotonic() - started, peak / 1e9
+    return time.monotonic() - started, _cpu() - before, peak / 1e9
+
+
+def _cpu() -> float:
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _children(process: psutil.Popen) -> list[psutil.Process]:
@@ -56,8 +62,8 @@ def main(counts: list[int], script: str) -> None:
         for count in counts:
             rows = Path(folder) / "rows.jsonl"
             subprocess.run([sys.executable, HERE / "make_dialogues.py", str(count), rows], check=True)
-            seconds, memory = watched(command(script, rows, Path(folder) / "out"))
-            times.append((math.log(count), math.log(seconds)))
+            seconds, cpu, memory = watched(command(script, rows, Path(folder) / "out"))
+            times.append((math.log(count), math.log(cpu)))
             print(
                 json.dumps(
                     {"script": script, "rows": count, "seconds": round(seconds, 1), "peak_gb": round(memory, 2)}
