@@ -64,12 +64,8 @@ def main(counts: list[int], script: str) -> None:
             subprocess.run([sys.executable, HERE / "make_dialogues.py", str(count), rows], check=True)
             seconds, cpu, memory = watched(command(script, rows, Path(folder) / "out"))
             times.append((math.log(count), math.log(cpu)))
-            print(
-                json.dumps(
-                    {"script": script, "rows": count, "seconds": round(seconds, 1), "peak_gb": round(memory, 2)}
-                ),
-                flush=True,
-            )
+            row = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), "peak_gb": round(memory, 2)}
+            print(json.dumps({"script": script, "rows": count, **row}), flush=True)
     if len(times) > 1:
         x, y = (sum(v) / len(times) for v in zip(*times, strict=True))
         slope = sum((a - x) * (b - y) for a, b in times) / sum((a - x) ** 2 for a, _ in times)
