@@ -39,8 +39,8 @@ unit: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 check: setup
-	$(BIN)/ruff check src tests data notebooks
-	$(BIN)/ruff format --check src tests data notebooks
+	$(BIN)/ruff check src tests data notebooks benchmarks
+	$(BIN)/ruff format --check src tests data notebooks benchmarks
 
 lab: setup
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_environment.ipynb

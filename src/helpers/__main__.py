@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import profile as profiles
+from . import progress
 from .errors import UserError
 from .run import STAGES, Run
 
@@ -85,6 +86,23 @@ def parity(as_json: Annotated[bool, typer.Option("--json", help="Print every tok
         print(parity.table(rows, tokenizer, colour=sys.stdout.isatty()))
     if not all(row.equal for row in rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="ShareGPT dialogues: JSONL or a JSON array, also gzipped.")],
+    out: Annotated[Path, typer.Option(help="Folder for clean, quarantined and repaired rows, flags and report.")],
+    val: Annotated[Path | None, typer.Option(help="Dialogues that must not be among the rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+):
+    """Inspect dialogues: keep, repair or quarantine every row, with a reason."""
+    from . import inspection
+
+    chosen = profiles.resolve()
+    prompts = [profiles.ROOT / chosen.eval[k] for k in ("quiz", "safety")]
+    with progress.rows() as advance:
+        report = inspection.inspect(files, out, val, prompts, chosen.data["inspect"], progress=advance)
+    print(json.dumps(report, ensure_ascii=False, indent=1) if as_json else inspection.text(report, out))
 
 
 @app.command()

@@ -3,77 +3,51 @@
 import json
 import os
 import random
+import tempfile
 from collections import Counter
 from pathlib import Path
 
-from . import template
+from . import inspection, template
 from .errors import UserError
 from .profile import ROOT
 from .run import Run
 
-ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 
-
-def read(path: Path) -> tuple[list[dict], list[dict]]:
-    """Read a ShareGPT JSONL file.
+def read(path: Path, out: Path | None = None, **how) -> tuple[list[dict], list[dict]]:
+    """Inspect a file of dialogues (`inspection.inspect`, which takes `how`), and leave what it wrote in `out`.
 
     Returns:
-        Usable rows in ms-swift's form (`messages`, with `id`, `topic`, `risk` when given), and rejected rows as
-        `{"line", "reason", "row"}` with 1-based lines. Together they are every line of the file.
+        Clean rows in ms-swift's form (`messages`, with `id`, `topic`, `risk` when given, and the `line`), without
+        their system prompts, and rejected rows as `{"line", "reason", "row"}`. Together they are every row.
 
     Raises:
-        UserError: no such file, not UTF-8, empty, or not one usable dialogue.
+        UserError: no such file, an empty one, or one without a usable dialogue.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"dataset {path} does not exist; give the path of a ShareGPT JSONL file.")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"dataset {path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
-    if lines == [""]:
-        raise UserError(f"dataset {path} is empty; it needs one JSON dialogue a line.")
-    usable, rejected = [], []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            usable.append(
-                {"messages": _messages(row)}
-                | {k: row[k] for k in ("id", "topic", "risk") if k in row}
-                | {"line": number}
-            )
-        except ValueError as error:
-            reason = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-            rejected.append({"line": number, "reason": reason, "row": line})
+    with tempfile.TemporaryDirectory() as elsewhere:
+        out = out or Path(elsewhere) / "out"
+        report = inspection.inspect([path], out, **how)
+        usable, held = (_rows(out / name) for name in ("clean.jsonl", "quarantine.jsonl"))
+    rejected = [{"line": r["line"], "reason": _reason(r), "row": r["row"]} for r in held]
     if not usable:
         reason, count = Counter(r["reason"] for r in rejected).most_common(1)[0]
         first = next(r["line"] for r in rejected if r["reason"] == reason)
         raise UserError(
-            f"dataset {path} holds no usable dialogue: {count} of {len(lines)} lines: {reason} (first: line {first}); "
-            f"each line needs `conversations` with human and gpt turns."
+            f"dataset {path} holds no usable dialogue: {count} of {report['rows_in']} rows: {reason} "
+            f"(first: row {first}); each needs `conversations` with human and gpt turns."
         )
+    for row in usable:
+        # The profile's own system prompt takes the place of each row's: training and serving must see the same one.
+        row["messages"] = [m for m in row["messages"] if m["role"] != "system"]
     return usable, rejected
 
 
-def _messages(row: object) -> list[dict]:
-    turns = row.get("conversations") if isinstance(row, dict) else None
-    if not isinstance(turns, list) or not turns:
-        raise ValueError("no list of conversations")
-    messages = []
-    for turn in turns:
-        role = ROLES.get(turn.get("from")) if isinstance(turn, dict) else None
-        text = turn.get("value") if role else None
-        if role is None:
-            raise ValueError("unknown speaker")
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError("empty turn")
-        messages.append({"role": role, "content": text.strip()})
-    spoken = messages[1:] if messages[0]["role"] == "system" else messages
-    expected = ["user", "assistant"] * (len(spoken) // 2)
-    if not spoken or [m["role"] for m in spoken] != expected:
-        raise ValueError("speakers do not alternate from human to gpt")
-    # The profile's own system prompt takes the place of each row's, so that training and serving see the same one.
-    return spoken
+def _rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def _reason(row: dict) -> str:
+    return ", ".join(row["reasons"]) + (f" of {row['same_as']}" if "same_as" in row else "")
 
 
 def sources(run: Run) -> dict[str, Path]:
@@ -91,20 +65,13 @@ def inputs(run: Run) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise UserError(f"dataset {file} does not exist; give DATASET the path of a ShareGPT JSONL file.")
-    return [*files, Path(template.__file__)]
+    code = sorted(Path(inspection.__file__).parent.glob("*.py"))
+    return [*files, *prompts(run), Path(template.__file__), *code]
 
 
-def distinct(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows without exact repetitions, and the repetitions as rejected rows that name the line they repeat."""
-    first, again = {}, []
-    for row in rows:
-        words = json.dumps(row["messages"], ensure_ascii=False)
-        if words in first:
-            reason = f"same dialogue as line {first[words]['line']}"
-            again.append({"line": row["line"], "reason": reason, "row": json.dumps(row, ensure_ascii=False)})
-        else:
-            first[words] = row
-    return list(first.values()), again
+def prompts(run: Run) -> list[Path]:
+    """The questions that the evaluation asks, which must not be trained on."""
+    return [ROOT / run.profile.eval[k] for k in ("quiz", "safety")]
 
 
 def fitted(rows: list[dict], own, max_length: int) -> tuple[list[list[dict]], list[dict]]:
@@ -141,21 +108,25 @@ def write(rows: list[dict], path: Path) -> None:
 
 
 def build(run: Run, work: Path) -> dict:
-    """Write `train.jsonl`, `val.jsonl`, `rejected.jsonl` and `lengths.json`; return the counts.
+    """Write `train.jsonl`, `val.jsonl`, `rejected.jsonl`, `lengths.json` and `inspection/`; return the counts.
 
     `rows_in == train_dialogues + val_rows + held_back + rejected` always. A training dialogue that is too long becomes
     several training rows; a held-out dialogue is scored on its first piece.
     """
     files, spec, sft = sources(run), run.profile.data, run.profile.sft
     own = template.load(run.profile)
-    whole, parts, rejected, rows_in = [], {}, [], 0
+    whole, parts, rejected, rows_in, codes = [], {}, [], 0, Counter()
+    actions = {"overlong": "off"} | spec["inspect"]  # long dialogues are cut between exchanges instead
+    (work / "inspection").mkdir()
     for name, path in files.items():
-        usable, bad = read(path)
-        rows_in += len(usable) + len(bad)
-        usable, again = distinct(usable)
+        out, val = work / "inspection" / name, files.get("val") if name == "train" else None
+        usable, bad = read(path, out, val=val, prompts=prompts(run), overrides=actions)
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        codes.update({code: row["rows"] for code, row in report["codes"].items() if row["rows"]})
+        rows_in += report["rows_in"]
         parts[name], too_long = fitted(usable, own, sft["max_length"])
         whole += usable
-        rejected += [{"file": path.name, **r} for r in (*bad, *again, *too_long)]
+        rejected += [{"file": path.name, **r} for r in (*bad, *too_long)]
         if not parts[name]:
             raise UserError(
                 f"no exchange of {path} fits into sft.max_length {sft['max_length']} tokens; "
@@ -176,6 +147,7 @@ def build(run: Run, work: Path) -> dict:
         "sources": {n: p.name for n, p in files.items()},
         "rows_in": rows_in,
         "rejected": len(rejected),
+        "codes": dict(codes),
         "train_dialogues": len(train),
         "val_rows": len(scored),
         "held_back": len(val) - len(scored),

@@ -3,8 +3,12 @@
 from . import llama3, models
 
 
-def load(profile):
-    """ms-swift's own template in training mode: `encode({"messages": …})` gives `input_ids` and `labels`."""
+def load(profile, loss_scale: str = "default"):
+    """ms-swift's own template in training mode: `encode({"messages": …})` gives `input_ids` and `labels`.
+
+    Args:
+        loss_scale: whose tokens teach, in ms-swift's own words: `default`, `last_round`, `all`.
+    """
     import transformers
     from swift.utils import get_logger
 
@@ -14,7 +18,12 @@ def load(profile):
 
     folder = llama3.tokenizer_dir() if llama3.is_shape_of(profile.model) else models.fetch(profile.model)
     processor = get_processor(str(folder), model_type="llama")
-    chosen = get_template(processor, template_type=profile.sft["template"], default_system=profile.sft["system"])
+    chosen = get_template(
+        processor,
+        template_type=profile.sft["template"],
+        default_system=profile.sft["system"],
+        loss_scale=loss_scale,
+    )
     chosen.set_mode("train")
     return chosen
 
