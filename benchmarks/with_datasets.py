@@ -12,13 +12,14 @@ from datasketch import MinHash, MinHashLSH
 
 from helpers.inspection import actions, duplicates, row, rules
 
+SCHEME = "legacy"  # datasketch 2 wants to be told
 SETTINGS = row.Settings(actions(), 3072, duplicates.Others({}, {}))
 
 
 def judged(example: dict) -> dict:
     verdict = row.judge(example["text"], "utf-8", SETTINGS)
     plain = rules.letters("".join(m["content"] for m in verdict.messages or []))
-    minhash = MinHash(num_perm=duplicates.PERMUTATIONS)
+    minhash = MinHash(num_perm=duplicates.PERMUTATIONS, scheme=SCHEME)
     minhash.update_batch([plain[i : i + 3].encode("utf-8", "replace") for i in range(max(1, len(plain) - 2))])
     return {
         "reasons": verdict.reasons,
@@ -38,7 +39,7 @@ def main(source: str, out: str) -> None:
     for number, example in enumerate(data):
         if example["reasons"]:
             continue
-        minhash = MinHash(num_perm=duplicates.PERMUTATIONS, hashvalues=example["hashes"])
+        minhash = MinHash(num_perm=duplicates.PERMUTATIONS, hashvalues=example["hashes"], scheme=SCHEME)
         if not index.query(minhash):
             index.insert(number, minhash)
             keep.append(number)
