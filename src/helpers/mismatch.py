@@ -49,7 +49,7 @@ def _typed(folder: Path, messages: list[dict]) -> dict[str, list[int]]:
 
 
 def _add_bos(folder: Path) -> None:
-    """What many a hub's tokenizer does: begin-of-text in front of every text, also of one that has it already."""
+    """What the tokenizer of many a hub does: begin-of-text in front of every text, a template's too."""
     from tokenizers import Tokenizer, processors
 
     file, bos = str(folder / "tokenizer.json"), "<|begin_of_text|>"
