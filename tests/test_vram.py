@@ -8,8 +8,10 @@ import sys
 import pytest
 
 from helpers import llama3, profile
-from helpers.vram import allocator, cards, command, fits, formula, hours, recipe, serving, shape
+from helpers.errors import UserError
+from helpers.vram import allocator, cards, command, fits, formula, hours, recorded, serving, shape
 from helpers.vram.cards import CARDS, RecipeError
+from helpers.vram.settings import from_settings, of_profile
 
 SMALL = dict(
     model_type="llama",
@@ -45,7 +47,7 @@ FULL = REAL | {
 
 
 def made(config=SMALL, **settings):
-    return recipe.from_settings(config, STEP | settings)
+    return from_settings(config, STEP | settings)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -79,7 +81,7 @@ def test_the_formula_is_the_estimate_of_the_8b_recipe(change):
     from helpers.vram.fitting import fit_tokens
     from helpers.vram.step import kept_tokens
 
-    base = recipe.of_profile(profile.load("h100-llama3.1-8b"), **change)
+    base = of_profile(profile.load("h100-llama3.1-8b"), **change)
     line = fit_tokens(base)
     for rows, length in ((1, 2048), (6, 3072)):
         one = dataclasses.replace(base, per_device_train_batch_size=rows, max_length=length)
@@ -109,7 +111,7 @@ def test_the_step_on_this_cpu_is_predicted_within_two_percent():
 def test_the_recipe_has_the_numbers_of_its_shape():
     from helpers.vram.estimate import estimate_step
 
-    quick = estimate_step(recipe.of_profile(profile.load("h100-llama3.1-8b")))
+    quick = estimate_step(of_profile(profile.load("h100-llama3.1-8b")))
     sizes = shape.Shape.of(LARGE)
     assert sizes.parameters() == 8_030_261_248
     assert quick.trainable == sizes.adapter_parameters(8) == 20_971_520
@@ -231,11 +233,13 @@ def test_a_config_that_is_no_llama_is_one_sentence(change, sentence):
 
 
 def test_cards_by_name_by_size_or_the_nearest():
-    assert [cards.find_card(x).name for x in ("H100", "RTX 4090", "80", 24, "NVIDIA L40S")] == [
-        *("h100", "rtx4090", "h100", "rtx4090", "l40s")
+    assert [cards.find_card(x).name for x in ("H100", "RTX 4090", "4090", "80", 24, "NVIDIA L40S")] == [
+        *("h100", "rtx4090", "rtx4090", "h100", "rtx4090", "l40s")
     ]
     with pytest.raises(RecipeError, match="gpu: .* did you mean 'rtx4090'"):
         cards.find_card("RTX 4080")
+    with pytest.raises(RecipeError, match="gpu: no card '4080' .* did you mean 'rtx4090'"):
+        cards.find_card(4080)
     with pytest.raises(RecipeError, match="gpu: 0 is no size"):
         cards.find_card(0)
 
@@ -261,7 +265,7 @@ def test_the_verb_takes_a_readers_config(tmp_path):
     with pytest.raises(RecipeError, match="config: .*nothing.json does not exist"):
         command.run(None, tmp_path / "nothing.json", [], None, False)
     with pytest.raises(RecipeError, match="write key=value"):
-        command.settings(["lora_rank"])
+        command.given(["lora_rank"])
 
 
 def test_formulas_come_back_from_json_and_need_no_torch(tmp_path):
@@ -279,7 +283,7 @@ def test_formulas_come_back_from_json_and_need_no_torch(tmp_path):
 
 
 def test_what_fits_is_ranked_and_says_how_to_start_it():
-    base = recipe.of_profile(profile.load("h100-llama3.1-8b"))
+    base = of_profile(profile.load("h100-llama3.1-8b"))
     lines = {n: formula.PeakFormula({"x": (20e9, 2e6, 0.0, 0.0)}) for n in fits.WAYS}
     rows = fits.fitting_settings(base, CARDS["h100"], lines)
     speeds = [r["tokens_per_second"] for r in rows]
@@ -291,13 +295,47 @@ def test_what_fits_is_ranked_and_says_how_to_start_it():
 
 
 def test_hours_are_tokens_times_arithmetic():
-    base = recipe.of_profile(profile.load("h100-llama3.1-8b"), use_logits_to_keep=False)
+    base = of_profile(profile.load("h100-llama3.1-8b"), use_logits_to_keep=False)
     each = hours.flops_per_token(base, 520)
     assert each == pytest.approx(6 * 7.5e9, rel=0.02)  # forward twice, backward; the embedding multiplies nothing
     plain = dataclasses.replace(base, gradient_checkpointing=False)
     assert hours.flops_per_token(plain, 520) < 0.72 * each
-    one = hours.epoch(base, 8100, 8100 * 520, 989.4e12, 0.4)
+    one = hours.epoch(base, hours.Work(8100, 8100 * 520, 8100 * 520, sequences=1371), 989.4e12, 0.4)
     assert one.steps == 39 and one.seconds == pytest.approx(8100 * 520 * each / (0.4 * 989.4e12))
-    assert hours.llama3_tokens([{"llama3_tokens": 100, "turns": 2}, {"llama3_tokens": 9000, "turns": 9}], 30, 3072) == (
-        100 + 4 * 5 + 30 + 6 + 3072
-    )
+    padded = hours.epoch(base, hours.Work(8100, 8100 * 520, 8100 * 1000, sequences=8100), 989.4e12, 0.4)
+    assert padded.steps == 225 and padded.seconds == pytest.approx(one.seconds * 1000 / 520)
+    assert hours.padded([10, 20, 30], dataclasses.replace(base, per_device_train_batch_size=3)).computed == 90
+    assert hours.packed([2000, 1000, 3000, 50], base) == hours.Work(4, 6050, 6050, 2)
+    lengths = [{"llama3_tokens": 100, "turns": 2}, {"llama3_tokens": 9000, "turns": 9}]
+    assert hours.llama3_lengths(lengths, 30, 3072) == [100 + 4 * 5 + 30 + 6, 3072]
+
+
+RECORD = {  # as the measuring script writes it; the numbers are made up, and the test looks at nothing else
+    "what": "swift sft",
+    "status": "done",
+    "date": "2026-01-01T00:00:00+00:00",
+    "device": "NVIDIA H100 80GB HBM3",
+    "command": "swift sft --model /tmp/m --template llama3_2 --tuner_type lora --lora_rank 8 --lora_dropout 0.1 "
+    "--target_modules q_proj k_proj v_proj o_proj gate_proj up_proj down_proj --torch_dtype bfloat16 --bf16 true "
+    "--attn_impl sdpa --packing false --max_length 3072 --per_device_train_batch_size 6 "
+    "--gradient_accumulation_steps 6 --gradient_checkpointing true --learning_rate 2e-4 --check_model false",
+    "first_micro_batch": [6, 3072, 18432, 18174],
+    "tokens_per_second": {"with_padding": 2.0, "real": 1.0},
+    "memory_gib": {"max_allocated": 1.0, "max_reserved": 2.0, "nvidia_smi_peak": 3.0},
+}
+
+
+def test_a_recorded_run_is_shown_beside_its_prediction(tmp_path):
+    recipe = profile.load("h100-llama3.1-8b")
+    assert recorded.trained(recipe, tmp_path) == []
+    folder = tmp_path / recipe.name
+    folder.mkdir()
+    (folder / "sft-full.json").write_text(json.dumps(RECORD))
+    (folder / "tm-0.8.json").write_text(json.dumps({"what": "lmdeploy serve api_server"}))
+    (row,) = recorded.trained(recipe, tmp_path)
+    assert row["measured"] == {"peak_allocated": 2**30, "peak_reserved": 2 * 2**30, "nvidia_smi": 3 * 2**30}
+    assert row["settings"]["packing"] is False and row["settings"]["supervised_share"] == pytest.approx(18174 / 18432)
+    assert row["predicted"]["peak_allocated"] > 40 * 2**30
+    (folder / "sft-full.json").write_text(json.dumps({k: v for k, v in RECORD.items() if k != "device"}))
+    with pytest.raises(UserError, match="sft-full.json is no record of a run .*device"):
+        recorded.trained(recipe, tmp_path)

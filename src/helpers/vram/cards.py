@@ -1,6 +1,7 @@
 """GPUs by name: what they hold, and what PyTorch takes on them outside its own count. No torch here."""
 
 import difflib
+import math
 from dataclasses import dataclass
 
 from ..errors import UserError
@@ -58,19 +59,19 @@ def find_card(asked: str | float) -> Card:
         RecipeError: no such card; the nearest names are offered.
     """
     text = str(asked).strip().lower().removesuffix("gb").strip()
+    plain = "".join(c for c in text.replace("geforce", "").replace("nvidia", "") if c.isalnum())
+    names = {n.replace("-", ""): n for n in CARDS} | {"a100": "a100-80", "4090": "rtx4090", "3090": "rtx3090"}
+    names |= {"h10080": "h100", "v100": "v100-16", "a10g": "a10", "rtxa6000": "a6000", "teslat4": "t4"}
+    if plain in names:
+        return CARDS[names[plain]]
     try:
         size = float(text)
     except ValueError:
-        size = None
-    if size is not None:
-        if not 1 <= size <= 1024:
-            raise RecipeError(f"gpu: {asked} is no size of a GPU in GB; give one from 1 to 1024, or a name.")
+        size = math.inf  # a name
+    if size < 1 or math.isnan(size):
+        raise RecipeError(f"gpu: {asked} is no size of a GPU in GB; give one from 1 to 1024, or a name.")
+    if size <= 1024:
         return CARDS[DEFAULT[size]] if size in DEFAULT else Card(f"{size:g} GB", size * 1e9 / GIB)
-    plain = "".join(c for c in text.replace("geforce", "").replace("nvidia", "") if c.isalnum())
-    names = {n.replace("-", ""): n for n in CARDS} | {"a100": "a100-80", "4090": "rtx4090", "3090": "rtx3090"}
-    names |= {"h10080": "h100", "v100": "v100-16", "a10g": "a10", "rtxa6000": "a6000", "tesla" + "t4": "t4"}
-    if plain in names:
-        return CARDS[names[plain]]
     near = difflib.get_close_matches(plain, names, n=1, cutoff=0.4)
     offer = f"; did you mean {names[near[0]]!r}?" if near else ""
     raise RecipeError(f"gpu: no card {str(asked)!r} is known{offer}; there are {', '.join(CARDS)}, or a size in GB.")

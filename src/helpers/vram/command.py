@@ -8,12 +8,13 @@ import yaml
 from ..errors import UserError
 from ..profile import load, resolve
 from ..run import Run
-from . import cards, recipe
+from . import cards
 from .cards import GIB, Card, RecipeError
 from .recipe import Memory, Recipe
+from .settings import from_settings, of_profile, read_config
 
 
-def settings(pairs: list[str]) -> dict:
+def given(pairs: list[str]) -> dict:
     """`key=value` words as a dict; values are read as YAML.
 
     Raises:
@@ -41,16 +42,16 @@ def _number(value):
 
 def asked(profile: str | None, config: Path | None, pairs: list[str]) -> tuple[Recipe, list[str], float | None]:
     """The recipe, where its parts come from, and the profile's card in GB (None without a profile)."""
-    changes, notes = settings(pairs), []
+    changes, notes = given(pairs), []
     if config and not profile:
         notes.append("settings not given are ms-swift's defaults")
-        return recipe.from_settings(recipe.read_config(config), changes), notes, None
+        return from_settings(read_config(config), changes), notes, None
     chosen = load(profile, "asked for by name") if profile else resolve()
     notes.append(f"settings: profile {chosen}")
     if config:
-        made = recipe.from_settings(recipe.read_config(config), chosen.sft | changes)
+        made = from_settings(read_config(config), chosen.sft | changes)
     else:
-        made = recipe.of_profile(chosen, **changes)
+        made = of_profile(chosen, **changes)
     if made.keeps and "supervised_share" not in changes:
         made, note = with_own_share(made)
         notes.append(note)

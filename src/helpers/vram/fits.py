@@ -6,7 +6,8 @@ from dataclasses import replace
 from .cards import GIB, Card
 from .formula import PeakFormula
 from .hours import flops_per_token
-from .recipe import NO_EFFECT, Recipe
+from .recipe import Recipe
+from .settings import NO_EFFECT
 
 UTILISATION = 0.4  # share of the data sheet's FLOP/s; an assumption, not a measurement
 MARGIN = 0.08  # of the card, for what the allocator keeps in pieces

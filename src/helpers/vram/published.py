@@ -6,7 +6,8 @@ import statistics
 from ..profile import ROOT
 from .cards import CARDS, MIB
 from .peers import PEERS
-from .recipe import Recipe, from_settings
+from .recipe import Recipe
+from .settings import from_settings
 
 MEASURED = ROOT / "data" / "vram" / "published.json"
 PREDICTED = ROOT / "data" / "vram" / "predicted.json"

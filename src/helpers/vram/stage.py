@@ -7,9 +7,10 @@ from pathlib import Path
 from .. import llama3
 from ..profile import gpu_memory_gib, load
 from ..run import Run
-from . import fits, formula, hours, serving
+from . import fits, formula, hours, recorded, serving
 from .cards import GIB, Card, find_card
-from .recipe import Memory, Recipe, of_profile
+from .recipe import Memory, Recipe
+from .settings import of_profile
 
 RECIPE = "h100-llama3.1-8b"  # what a profile of another model is compared with
 PUBLISHED = {"dialogues": 8100, "tokens": 8100 * 520}  # the recipe's data set, about
@@ -26,8 +27,9 @@ LEVERS = {
 
 
 def inputs(run: Run) -> list[Path]:
-    """The other files of this package: what is predicted depends on them."""
-    return sorted(p for p in Path(__file__).parent.glob("*.py") if p.name != Path(__file__).name)
+    """The other files of this package, which predict, and the recorded runs, which are shown beside it."""
+    package = sorted(p for p in Path(__file__).parent.glob("*.py") if p.name != Path(__file__).name)
+    return package + sorted(recorded.FOLDER.glob("*/*.json"))
 
 
 def build(run: Run, work: Path) -> dict:
@@ -64,7 +66,7 @@ def build(run: Run, work: Path) -> dict:
         "commands": [fits.command(profile.sft, row["changes"], profile.model["id"]) for row in rows[:3]],
         "serving": _serving(profile, recipe, card),
         "hours": _hours(run, recipe, card, profile.sft["system"]),
-        "recipe_measured": "not measured yet",
+        "recipe_measured": recorded.trained(profile),
         "run": _own_run(run, share),
     }
 
@@ -93,19 +95,22 @@ def _serving(profile, recipe: Recipe, card: Card) -> dict:
 
 
 def _hours(run: Run, recipe: Recipe, card: Card, system: str) -> dict:
-    lengths = json.loads((run.dir("data") / "lengths.json").read_text())
     system_tokens = len(llama3.tokenizer().encode(system, bos=False, eos=False))
-    own = hours.llama3_tokens(lengths, system_tokens, recipe.max_length)
+    counted = json.loads((run.dir("data") / "lengths.json").read_text())
+    lengths = hours.llama3_lengths(counted, system_tokens, recipe.max_length)
+    rows, tokens = PUBLISHED["dialogues"], PUBLISHED["tokens"]
     sets = {
-        "your dialogues": (len(lengths), own),
-        "the recipe's data set, about": (PUBLISHED["dialogues"], PUBLISHED["tokens"]),
+        "your dialogues, padded": hours.padded(lengths, recipe, run.profile.sft["seed"]),
+        "your dialogues, packed": hours.packed(lengths, recipe),
+        "the recipe's, packed, about": hours.Work(rows, tokens, tokens, -(-tokens // recipe.max_length)),
+        "the recipe's, each as max_length": hours.Work(rows, rows * recipe.max_length, rows * recipe.max_length, rows),
     }
     return {
         "utilisation": fits.UTILISATION,
         "peak_flops": card.flops,
         "epochs": {
-            name: vars(hours.epoch(recipe, rows, tokens, card.flops, fits.UTILISATION)) | {"dialogues": rows}
-            for name, (rows, tokens) in sets.items()
+            name: vars(work) | vars(hours.epoch(recipe, work, card.flops, fits.UTILISATION))
+            for name, work in sets.items()
             if card.flops
         },
     }

@@ -1,0 +1,70 @@
+"""Runs on a GPU that a reader cannot repeat, as recorded in `data/recorded/<profile>/`, beside their prediction."""
+
+import json
+import shlex
+from pathlib import Path
+
+import yaml
+
+from ..errors import UserError
+from ..profile import ROOT, Profile
+from .cards import GIB, find_card
+from .recipe import Recipe
+from .settings import from_settings, of_profile
+
+FOLDER = ROOT / "data" / "recorded"
+
+
+def trained(profile: Profile, folder: Path = FOLDER) -> list[dict]:
+    """Every recorded `swift sft` of a profile, measured beside predicted, all memory in bytes; [] until there is one.
+
+    Returns:
+        Dicts: `name`, `device`, `date`, `settings` (what differs from the profile), `status`, `tokens_per_second`,
+        `measured` and `predicted`, each with `peak_allocated`, `peak_reserved`, `nvidia_smi`.
+
+    Raises:
+        UserError: a record that is not JSON or lacks a field.
+    """
+    rows = []
+    for file in sorted((folder / profile.name).glob("*.json")):
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if record["what"] == "swift sft":
+                rows.append(_row(file.stem, record, of_profile(profile)))
+        except (json.JSONDecodeError, KeyError) as error:
+            raise UserError(f"{file} is no record of a run ({type(error).__name__}: {error}); measure again.") from None
+    return rows
+
+
+def recipe_of(record: dict, like: Recipe) -> Recipe:
+    """The recipe that a record's own command line states, for the model of another recipe."""
+    settings, flag = {}, None
+    for word in shlex.split(record["command"])[2:]:
+        if word.startswith("--"):
+            flag = word[2:]
+        else:
+            settings[flag] = [*settings.get(flag, []), yaml.safe_load(word)]
+    batch = record["first_micro_batch"]
+    plain = {k: v[0] if len(v) == 1 and k != "target_modules" else v for k, v in settings.items()}
+    padded = batch[2] < batch[0] * batch[1]
+    return from_settings(like.config, plain | {"supervised_share": batch[3] / (batch[0] * batch[1]), "padded": padded})
+
+
+def _row(name: str, record: dict, like: Recipe) -> dict:
+    from .estimate import estimate_step
+
+    recipe, memory = recipe_of(record, like), record["memory_gib"]
+    predicted = estimate_step(recipe, find_card(record["device"].split()[1]))
+    keys = {"peak_allocated": "max_allocated", "peak_reserved": "max_reserved", "nvidia_smi": "nvidia_smi_peak"}
+    return {
+        "name": name,
+        "device": record["device"],
+        "date": record["date"],
+        "status": record["status"],
+        "settings": {
+            k: getattr(recipe, k) for k in vars(like) if k != "config" and getattr(recipe, k) != getattr(like, k)
+        },
+        "tokens_per_second": record.get("tokens_per_second", {}).get("real"),
+        "measured": {ours: round(memory[theirs] * GIB) for ours, theirs in keys.items()},
+        "predicted": {ours: getattr(predicted, ours) for ours in keys},
+    }
