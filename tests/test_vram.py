@@ -332,10 +332,11 @@ def test_a_recorded_run_is_shown_beside_its_prediction(tmp_path):
     folder.mkdir()
     (folder / "sft-full.json").write_text(json.dumps(RECORD))
     (folder / "tm-0.8.json").write_text(json.dumps({"what": "lmdeploy serve api_server"}))
-    (row,) = recorded.trained(recipe, tmp_path)
-    assert row["measured"] == {"peak_allocated": 2**30, "peak_reserved": 2 * 2**30, "nvidia_smi": 3 * 2**30}
-    assert row["settings"]["packing"] is False and row["settings"]["supervised_share"] == pytest.approx(18174 / 18432)
-    assert row["predicted"]["peak_allocated"] > 40 * 2**30
+    rows = recorded.trained(recipe, tmp_path)
+    assert [row["measured"] for row in rows] == [2**30, 2 * 2**30, 3 * 2**30]
+    assert rows[0]["changes"]["packing"] is False
+    assert rows[0]["changes"]["supervised_share"] == pytest.approx(18174 / 18432)
+    assert 40 * 2**30 < rows[0]["predicted"] < rows[1]["predicted"] < rows[2]["predicted"]
     (folder / "sft-full.json").write_text(json.dumps({k: v for k, v in RECORD.items() if k != "device"}))
     with pytest.raises(UserError, match="sft-full.json is no record of a run .*device"):
         recorded.trained(recipe, tmp_path)

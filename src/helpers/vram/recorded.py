@@ -16,11 +16,11 @@ FOLDER = ROOT / "data" / "recorded"
 
 
 def trained(profile: Profile, folder: Path = FOLDER) -> list[dict]:
-    """Every recorded `swift sft` of a profile, measured beside predicted, all memory in bytes; [] until there is one.
+    """Every recorded `swift sft` of a profile, measured beside predicted; [] until there is one.
 
     Returns:
-        Dicts: `name`, `device`, `date`, `settings` (what differs from the profile), `status`, `tokens_per_second`,
-        `measured` and `predicted`, each with `peak_allocated`, `peak_reserved`, `nvidia_smi`.
+        A dict for each run and quantity (`peak_allocated`, `peak_reserved`, `nvidia_smi`): `run`, `device`, `date`,
+        `status`, `changes` (settings that differ from the profile), `quantity`, `measured` and `predicted` in bytes.
 
     Raises:
         UserError: a record that is not JSON or lacks a field.
@@ -30,7 +30,7 @@ def trained(profile: Profile, folder: Path = FOLDER) -> list[dict]:
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             if record["what"] == "swift sft":
-                rows.append(_row(file.stem, record, of_profile(profile)))
+                rows += _rows(file.stem, record, of_profile(profile))
         except (json.JSONDecodeError, KeyError) as error:
             raise UserError(f"{file} is no record of a run ({type(error).__name__}: {error}); measure again.") from None
     return rows
@@ -50,21 +50,17 @@ def recipe_of(record: dict, like: Recipe) -> Recipe:
     return from_settings(like.config, plain | {"supervised_share": batch[3] / (batch[0] * batch[1]), "padded": padded})
 
 
-def _row(name: str, record: dict, like: Recipe) -> dict:
+def _rows(name: str, record: dict, like: Recipe) -> list[dict]:
     from .estimate import estimate_step
 
-    recipe, memory = recipe_of(record, like), record["memory_gib"]
+    recipe = recipe_of(record, like)
     predicted = estimate_step(recipe, find_card(record["device"].split()[1]))
-    keys = {"peak_allocated": "max_allocated", "peak_reserved": "max_reserved", "nvidia_smi": "nvidia_smi_peak"}
-    return {
-        "name": name,
-        "device": record["device"],
-        "date": record["date"],
-        "status": record["status"],
-        "settings": {
-            k: getattr(recipe, k) for k in vars(like) if k != "config" and getattr(recipe, k) != getattr(like, k)
-        },
-        "tokens_per_second": record.get("tokens_per_second", {}).get("real"),
-        "measured": {ours: round(memory[theirs] * GIB) for ours, theirs in keys.items()},
-        "predicted": {ours: getattr(predicted, ours) for ours in keys},
-    }
+    changes = {k: getattr(recipe, k) for k in vars(like) if k != "config" and getattr(recipe, k) != getattr(like, k)}
+    about = {"run": name, "device": record["device"], "date": record["date"], "status": record["status"]}
+    quantities = {"peak_allocated": "max_allocated", "peak_reserved": "max_reserved", "nvidia_smi": "nvidia_smi_peak"}
+    return [
+        about
+        | {"changes": changes, "quantity": ours, "measured": round(record["memory_gib"][theirs] * GIB)}
+        | {"predicted": getattr(predicted, ours)}
+        for ours, theirs in quantities.items()
+    ]
