@@ -3,11 +3,20 @@
 import contextlib
 
 import torch
+import torch._dynamo  # noqa: F401
+import transformers.models.llama.modeling_llama  # noqa: F401
+from peft import LoraConfig, get_peft_model
 from torch import nn
+from transformers import AttentionInterface, AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging
 
 from .cards import RecipeError
 from .kernels import NF4Linear, flash_attention
 from .recipe import Recipe
+
+# Two of these are only loaded: they would come with the first step otherwise, and be timed as part of the prediction.
 
 
 def build(recipe: Recipe, fake=None, device: str = "cpu"):
@@ -16,8 +25,6 @@ def build(recipe: Recipe, fake=None, device: str = "cpu"):
     Raises:
         RecipeError: transformers or PEFT cannot build it; the sentence carries their reason.
     """
-    from transformers.utils import logging
-
     logging.set_verbosity_error()
     with torch.device("meta"):
         model = _base(recipe, device)
@@ -41,10 +48,6 @@ def base_of(model):
 
 
 def _base(recipe: Recipe, device: str):
-    from transformers import AttentionInterface, AutoModelForCausalLM
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
     kind = recipe.config["model_type"]
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise RecipeError(f"config: model_type {kind!r} is not a causal language model that transformers knows.")
@@ -76,8 +79,6 @@ def _quantize(model, recipe: Recipe) -> None:
 
 
 def _adapted(model, recipe: Recipe):
-    from peft import LoraConfig, get_peft_model
-
     targets, head = recipe.target_modules, model.get_output_embeddings()
     linears = {n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
     wrong = sorted(set(targets) - linears - {"all-linear"})
