@@ -43,6 +43,7 @@ CODES = {
     "contamination": _quarantine("high", "also in the validation, quiz or safety file"),
     "overlong": _quarantine("medium", "longer than the token limit"),
     "not_chinese": _quarantine("medium", "written in another language"),
+    "role_marks": _quarantine("high", "a chat template's own marks, such as <|im_end|>, typed in a text"),
     "garbled": _quarantine("high", "characters are lost beyond repair"),
     "mojibake": _repair("high", "UTF-8 that was read in another encoding, and nothing is lost"),
     "bom": _repair("low", "a byte order mark in the text"),

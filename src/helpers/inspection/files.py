@@ -1,26 +1,20 @@
-"""Whole files: rows are judged in parallel, duplicates are found at the end, five files appear together."""
+"""Whole files: rows are judged in parallel, and five files appear together or not at all."""
 
 import json
 import multiprocessing
 import os
-import pickle
-import re
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import UserError
-from . import duplicates, forms, reading, row, rules
+from . import duplicates, forms, reading, row, rules, writing
 from .codes import actions as all_actions
 
 OUTPUTS = ("clean.jsonl", "quarantine.jsonl", "repairs.jsonl", "flags.jsonl", "report.json")
 CHUNK, IN_PROCESS = 500, 4000  # rows; fewer than IN_PROCESS are not worth the start of other processes
-_NO_TEXT = re.compile("[\ud800-\udfff]")
 MAX_TOKENS = 3072  # the recipe's max_length, in tokens of Llama-3
 
 
@@ -55,7 +49,10 @@ def inspect(
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); give another folder as --out.") from None
     try:
-        report = _write(list(map(Path, files)), work, settings, workers or os.cpu_count() or 1, progress)
+        files = list(map(Path, files))
+        report = writing.write(
+            _judged(files, settings, workers or os.cpu_count() or 1), files, work, settings, progress
+        )
         from . import report as reports
 
         report = reports.complete(report, work / "clean.jsonl", settings, time.monotonic() - started)
@@ -133,79 +130,3 @@ def _judged(files: list[Path], settings: row.Settings, workers: int) -> Iterator
                 yield pending.pop(0).get()
         while pending:
             yield pending.pop(0).get()
-
-
-def _write(files: list[Path], work: Path, settings: row.Settings, workers: int, progress: Callable) -> dict:
-    """Judge all rows into a spool, find the duplicates, then write the four files in the order of the rows."""
-    where, exact, done, encodings = [], [], 0, Counter()
-    with (work / "spool").open("wb") as spool, (work / "signatures").open("wb") as signatures:
-        for chunk in _judged(files, settings, workers):
-            slim = []
-            for name, number, verdict in chunk:
-                if verdict.signature is not None:
-                    signatures.write(verdict.signature.tobytes())
-                    exact.append(verdict.exact)
-                    where.append((files.index(next(f for f in files if f.name == name)), number))
-                encodings[name, verdict.encoding] += 1
-                slim.append((name, number, verdict._replace(signature=verdict.signature is not None)))
-            pickle.dump(slim, spool, protocol=5)
-            done += len(chunk)
-            progress(done)
-    again = {}
-    if exact:
-        mapped = np.memmap(work / "signatures", np.uint32, "r", shape=(len(exact), duplicates.PERMUTATIONS))
-        again = duplicates.find(mapped, np.array(exact, dtype=np.uint64))
-        del mapped
-    report = _sort_out(work, where, again, files, settings)
-    report["encodings"] = {f.name: {e: n for (name, e), n in encodings.items() if name == f.name} for f in files}
-    (work / "spool").unlink()
-    (work / "signatures").unlink()
-    return report
-
-
-def _sort_out(work: Path, where: list, again: dict, files: list[Path], settings: row.Settings) -> dict:
-    codes, kept, rows_in, seen, several = Counter(), 0, 0, 0, len(files) > 1
-    with (
-        (work / "spool").open("rb") as spool,
-        (work / "clean.jsonl").open("w", encoding="utf-8", newline="\n") as clean,
-        (work / "quarantine.jsonl").open("w", encoding="utf-8", newline="\n") as quarantine,
-        (work / "repairs.jsonl").open("w", encoding="utf-8", newline="\n") as repairs,
-        (work / "flags.jsonl").open("w", encoding="utf-8", newline="\n") as flags,
-    ):
-        while True:
-            try:
-                chunk = pickle.load(spool)
-            except EOFError:
-                break
-            for name, number, verdict in chunk:
-                rows_in += 1
-                place = {"file": name, "line": number} if several else {"line": number}
-                reasons, worth, same_as = list(verdict.reasons), list(verdict.flags), verdict.same_as
-                if verdict.signature:
-                    if seen in again:
-                        code, other = again[seen]
-                        file, line = where[other]
-                        if (action := settings.actions[code]) != "off":
-                            (reasons if action == "quarantine" else worth).append(code)
-                            same_as = f"{files[file].name}:{line}"
-                    seen += 1
-                named = {"same_as": same_as} if same_as else {}
-                if reasons:
-                    codes.update(set(reasons))
-                    _line(quarantine, {**place, "reasons": reasons, **named, "row": verdict.text})
-                    continue
-                kept += 1
-                codes.update({r["code"] for r in verdict.repairs} | set(worth))
-                _line(clean, {"messages": verdict.messages, **place, **verdict.fields})
-                if verdict.repairs:
-                    _line(repairs, {**place, "repairs": verdict.repairs})
-                if worth:
-                    _line(flags, {**place, "flags": worth, **named})
-    return {"rows_in": rows_in, "kept": kept, "quarantined": rows_in - kept, "codes": dict(codes)}
-
-
-def _line(file, value: dict) -> None:
-    text = json.dumps(value, ensure_ascii=False)
-    if _NO_TEXT.search(text):  # lone surrogates stand for bytes that are no text; as escapes they can be written
-        text = json.dumps(value)
-    file.write(text + "\n")

@@ -14,6 +14,11 @@ _WORD = re.compile(r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’\-]*")
 _NO_TEXT, _PRIVATE = re.compile("[\ud800-\udfff]"), re.compile("[\ue000-\uf8ff]")
 _LETTERS = re.compile(r"[\W_]+")
 _QUESTION_MARKS = re.compile(r"\?{4,}(?=[\w，。])")
+# What ChatML, Llama 3, Phi, Zephyr and GLM write around a role. ms-swift's tokenizer would read them as roles.
+_ROLE_MARKS = re.compile(
+    r"<\|(?:im_(?:start|end|sep)|(?:start|end)_header_id|(?:begin|end)_of_(?:text|turn)|eot_id|eom_id|end(?:oftext)?"
+    r"|endofprompt|system|user|assistant|observation|python_tag|finetune_right_pad_id|reserved_special_token_\d+)\|>"
+)
 _URL = re.compile(
     r"https?://[\w\-]|(?<![\w.@])www\.[A-Za-z0-9\-]+\.[A-Za-z]{2,}|(?<![\w.@/\-])(?=[A-Za-z0-9\-]*[A-Za-z])(?:[A-Za-z0-9\-]+\.)+"
     r"(?:com|cn|net|org|edu|gov|io|cc|top|info|xyz|club|vip|app|site|online|tv|me|co|ly|gl|hk|tw|jp|uk|de)(?![A-Za-z0-9\-.])(?:/[\w\-./?=&%#]*)?",
@@ -113,6 +118,8 @@ def quarantine(messages: list[dict], lost: bool, max_tokens: int) -> list[str]:
     if roles[-1] != "assistant":
         reasons.append("no_reply")
     texts = [m["content"] for m in messages]
+    if any(map(_ROLE_MARKS.search, texts)):
+        reasons.append("role_marks")
     if lost or any(map(garbled, texts)):
         reasons.append("garbled")
     else:
