@@ -63,14 +63,6 @@ def test_a_right_merge_is_proven(parts, dtype):
     merge.refuse(found)
 
 
-def no_change_of_the_base(model):
-    """Stands for a stale folder: the base model under the merged name."""
-
-
-def scaled_twice(model):
-    """Applied by the test."""
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_another_adapter_is_caught(parts, dtype):
     with pytest.raises(UserError, match="times instead of once"):
@@ -78,20 +70,25 @@ def test_another_adapter_is_caught(parts, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_stale_base_and_a_double_scale_are_caught(parts, dtype, tmp_path):
+def test_a_stale_base_and_a_double_scale_are_caught(parts, dtype):
     stale = merge.compare(parts / "base", parts / "adapter", parts / "base")
     assert stale["times"] == [0.0, 0.0]
     with pytest.raises(UserError, match="0 to 0 times instead of once"):
         merge.refuse(stale)
-    twice = tmp_path / "twice"
     shutil.copytree(parts / "adapter", parts / "twice", dirs_exist_ok=True)
     config = json.loads((parts / "adapter" / "adapter_config.json").read_text())
     (parts / "twice" / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 2 * ALPHA}))
     found = merge.compare(parts / "base", parts / "adapter", merged(parts, "twice", dtype))
     assert found["times"][0] == pytest.approx(2, abs=0.05)
-    with pytest.raises(UserError, match="2 to 2 times|2.* to 2.* times|1.9.* times"):
+    with pytest.raises(UserError, match="times instead of once"):
         merge.refuse(found)
-    assert not twice.exists()
+
+
+def test_an_adapter_that_is_not_plain_lora_is_not_judged_by_weights(parts, tmp_path):
+    assert merge.provable(parts / "adapter")
+    config = json.loads((parts / "adapter" / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
+    assert not merge.provable(tmp_path)
 
 
 def test_one_changed_weight_is_caught(parts):
@@ -111,7 +108,7 @@ def test_one_changed_weight_is_caught(parts):
 def test_shards_keep_to_their_size_and_are_all_there(parts):
     folder = merged(parts, "adapter", "float32")
     assert merge.shards(folder, "100KB") == []
-    assert "holds" in merge.shards(folder, "1KB")[0] or True
+    assert "holds" in merge.shards(folder, "1KB")[0]
     next(folder.glob("model-00002*.safetensors")).unlink()
     assert any("is missing" in x for x in merge.shards(folder, "100KB"))
 

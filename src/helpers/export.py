@@ -102,7 +102,9 @@ def card(run: Run, record: dict) -> str:
     llama = is_llama_licence(model)
     name = f"{model['name']}-{run.profile.serve['model_name']}" if llama else run.profile.serve["model_name"]
     built = "**Built with Llama.** The licence's notice stands in `NOTICE`.\n\n" if llama else ""
-    weights = record["weights"]
+    weights, proof = record["weights"], "predictions alone, the adapter is not plain LoRA"
+    if weights:
+        proof = f"{weights['modules']} matrices in {weights['format']}, error {weights['worst']:.2f} of rounding's bound"
     return f"""---
 base_model: {model["name"]}
 license: {"llama3.1" if llama else "other"}
@@ -121,7 +123,7 @@ library_name: transformers
 | data | {", ".join(data["sources"].values())}: {data["train_rows"]} dialogues (the book's own are CC BY 4.0) |
 | steps | {trained["steps"]} in {trained["train_seconds"]:.0f} s on {where} |
 | held-out loss | {trained["eval_loss_before"]}, then {trained["eval_loss_after"]} ({data["val_rows"]} dialogues) |
-| merge | {weights["modules"]} matrices in {weights["format"]}, error {weights["worst"]:.2f} of rounding's bound |
+| merge | {proof} |
 | predictions | max abs difference of log-probabilities {record["max_abs_diff"]:.2g} on {record["prompts"]} prompts |
 | prompt | the template `{run.profile.sft["template"]}` of the training, in `chat_template.jinja` |
 
@@ -151,8 +153,9 @@ def build(run: Run, work: Path) -> dict:
     if pickles or not any(f["file"].endswith(".safetensors") for f in listed):
         raise UserError(f"swift export wrote no safetensors, or a pickle ({pickles}); read {log}.")
     base = models.fetch(run.profile.model)
-    weights = merge.compare(base, run.adapter, out)
-    merge.refuse(weights)
+    weights = merge.compare(base, run.adapter, out) if merge.provable(run.adapter) else None
+    if weights:
+        merge.refuse(weights)
     torn = merge.shards(out, run.profile.export["max_shard_size"])
     if torn:
         raise UserError(f"the shards are not as asked: {torn[0]}; read {log}.")

@@ -27,7 +27,7 @@ def compare(base: Path, adapter: Path, merged: Path) -> dict:
     import torch
 
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    scale = config["lora_alpha"] / (math.sqrt(config["r"]) if config.get("use_rslora") else config["r"])
+    tied = json.loads((merged / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings")
     pairs = _pairs(adapter)
     before, kinds = dict(_tensors(base)), set()
     found = {"modules": 0, "worst": 0.0, "worst_module": "", "times": [math.inf, -math.inf], "times_error": 0.0}
@@ -36,6 +36,8 @@ def compare(base: Path, adapter: Path, merged: Path) -> dict:
     for name, (load, kind) in _tensors(merged):
         kinds.add(kind)
         after, module = load(), name.removesuffix(".weight")
+        if name not in before and tied and name == "lm_head.weight":
+            continue  # the embedding under a second name
         if name not in before:
             outside.append(name)
             continue
@@ -46,10 +48,12 @@ def compare(base: Path, adapter: Path, merged: Path) -> dict:
                 outside.append(name)
             continue
         a, b = (t.double() for t in pairs.pop(module))
+        rank = a.shape[0]
+        scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
         delta, reach = scale * (b @ a), scale * (b.abs() @ a.abs())
         exact = old.double() + delta
         u = ROUNDOFF[kind]
-        room = u * exact.abs() + (a.shape[0] + 2) * u * (reach + delta.abs())
+        room = u * exact.abs() + (rank + 2) * u * (reach + delta.abs())
         error = (after.double() - exact).abs()
         ratio = float((error / room.clamp(min=1e-300)).max())
         same += int((after == exact.to(after.dtype)).sum())
@@ -63,7 +67,7 @@ def compare(base: Path, adapter: Path, merged: Path) -> dict:
         if not math.isnan(times):
             found["times"] = [min(found["times"][0], times), max(found["times"][1], times)]
             found["times_error"] = max(found["times_error"], SURE * spread)
-    missing = [n for n in before if n not in seen]
+    missing = [n for n in before if n not in seen and not (tied and n == "lm_head.weight")]
     return {
         "format": "/".join(sorted(kinds)),
         **found,
@@ -72,6 +76,12 @@ def compare(base: Path, adapter: Path, merged: Path) -> dict:
         "missing": missing,
         "not_merged": sorted(pairs),
     }
+
+
+def provable(adapter: Path) -> bool:
+    """Whether an adapter is plain LoRA: with DoRA, other alphas or whole modules the weights are not base + s B A."""
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    return not any(config.get(k) for k in ("use_dora", "modules_to_save", "alpha_pattern", "lora_bias"))
 
 
 def refuse(found: dict) -> None:
@@ -138,7 +148,8 @@ def _pairs(adapter: Path) -> dict[str, tuple]:
     pairs: dict[str, dict] = {}
     for name, tensor in load_file(adapter / "adapter_model.safetensors").items():
         module, _, which = name.removeprefix("base_model.model.").rpartition(".lora_")
-        pairs.setdefault(module, {})[which[0]] = tensor
+        if which[:1] in ("A", "B"):
+            pairs.setdefault(module, {})[which[0]] = tensor
     return {m: (p["A"], p["B"]) for m, p in pairs.items()}
 
 
