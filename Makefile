@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCK := requirements/$(if $(shell command -v nvidia-smi),gpu,cpu).lock
 TORCH := $(shell sed -n 's/^torch==//p' requirements/cpu.lock)
 # What the executed notebooks depend on besides their own cells; jupyter-cache looks at the cells alone.
-INPUTS = $(shell cat src/helpers/*.py profiles/*.yaml data/*.jsonl $(LOCK) $(DATASET) | sha256sum | cut -c1-16)-$(PROFILE)
+INPUTS = $(shell find src data profiles $(LOCK) $(DATASET) -type f ! -name '*.pyc' ! -path '*.egg-info*' 2>/dev/null | sort | xargs -d '\n' cat | sha256sum | cut -c1-16)-$(PROFILE)
 
 .PHONY: run test unit lab book setup lock clean check
 
@@ -36,11 +36,11 @@ test: setup unit
 	$(BIN)/python -m pytest --nbmake --nbmake-kernel=python3 notebooks/
 
 unit: setup
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 check: setup
-	$(BIN)/ruff check src tests data notebooks
-	$(BIN)/ruff format --check src tests data notebooks
+	$(BIN)/ruff check src tests data notebooks benchmarks
+	$(BIN)/ruff format --check src tests data notebooks benchmarks
 
 lab: setup
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_environment.ipynb

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers import dialogues, profile
+from helpers import dialogues, profile, template
 from helpers.errors import UserError
 from helpers.run import Run
 
@@ -26,7 +26,8 @@ def test_rows_in_are_rows_out_with_reasons(tmp_path):
     usable, rejected = dialogues.read(file(tmp_path, GOOD, "{", reverse, lone, empty, stranger, {"text": 1}, "[]"))
     assert len(usable) == 1 and len(rejected) == 7
     assert [r["line"] for r in rejected] == [2, 3, 4, 5, 6, 7, 8]
-    assert rejected[0]["reason"] == "not JSON" and rejected[3]["reason"] == "empty turn"
+    reasons = ["bad_json", "role_order, no_reply", "no_reply", "empty_turn", "schema", "schema", "schema"]
+    assert [r["reason"] for r in rejected] == reasons
 
 
 def test_roles_become_ms_swifts_and_the_rows_own_system_prompt_is_left_out(tmp_path):
@@ -37,7 +38,7 @@ def test_roles_become_ms_swifts_and_the_rows_own_system_prompt_is_left_out(tmp_p
 
 @pytest.mark.parametrize(
     "content, sentence",
-    [(b"", "is empty"), (b"\xb0\xa1\n", "is not UTF-8"), (b"{}\n{}\n", "no usable dialogue: 2 of 2")],
+    [(b"", "is empty"), (b"{}\n{}\n", "no usable dialogue: 2 of 2 rows: schema")],
 )
 def test_bad_files_are_one_sentence(tmp_path, content, sentence):
     path = tmp_path / "bad.jsonl"
@@ -53,12 +54,6 @@ def test_missing_file_is_one_sentence(tmp_path):
 
 def rows_of(*texts):
     return [{"line": i, "messages": [{"role": "user", "content": t}]} for i, t in enumerate(texts, 1)]
-
-
-def test_repetitions_are_rejected_and_name_the_line_they_repeat():
-    kept, again = dialogues.distinct(rows_of("甲", "乙", "甲"))
-    assert [r["line"] for r in kept] == [1, 2]
-    assert again[0]["line"] == 3 and again[0]["reason"] == "same dialogue as line 1"
 
 
 def test_split_repeats_itself_shares_no_dialogue_and_holds_out_eight():
@@ -80,25 +75,36 @@ class OneTokenACharacter:
         return {"input_ids": list("".join(m["content"] for m in row["messages"]))}
 
 
-def test_long_dialogues_keep_the_whole_exchanges_that_fit():
+def test_long_dialogues_become_pieces_of_whole_exchanges():
     messages = [{"role": r, "content": "五个字哦哦"} for r in ("user", "assistant") * 3]
     rows = [{"line": 1, "messages": messages}, {"line": 2, "messages": messages[:2]}]
-    kept, rejected = dialogues.shortened(rows, OneTokenACharacter(), 25)
-    assert [len(r["messages"]) for r in kept] == [4, 2] and [r["exchanges_left_out"] for r in kept] == [1, 0]
-    assert not rejected
-    kept, rejected = dialogues.shortened(rows, OneTokenACharacter(), 9)
+    kept, rejected = dialogues.fitted(rows, OneTokenACharacter(), 25)
+    assert [[len(piece["messages"]) for piece in cut] for cut in kept] == [[4, 2], [2]] and not rejected
+    assert [m for piece in kept[0] for m in piece["messages"]] == messages
+    kept, rejected = dialogues.fitted(rows, OneTokenACharacter(), 9)
     assert not kept and [r["line"] for r in rejected] == [1, 2]
+
+
+def test_an_exchange_too_long_by_itself_is_in_no_piece():
+    long = [{"role": "user", "content": "长" * 99}, {"role": "assistant", "content": "嗯"}]
+    short = [{"role": "user", "content": "短"}, {"role": "assistant", "content": "嗯"}]
+    assert template.pieces([*short, *long, *short], OneTokenACharacter(), 25) == [short, short]
 
 
 def test_the_stage_accounts_for_every_row(tmp_path, monkeypatch):
     long = {"conversations": [{"from": "human", "value": "长" * 900}, {"from": "gpt", "value": "嗯。"}]}
-    many = [{"conversations": [{"from": "human", "value": f"第{i}天"}, GOOD["conversations"][1]]} for i in range(30)]
+    many = [
+        {"conversations": [{"from": "human", "value": "".join(map(chr, range(a, a + 20)))}, GOOD["conversations"][1]]}
+        for a in range(0x5317, 0x5317 + 30 * 20, 20)
+    ]
     monkeypatch.setenv("DATASET", str(file(tmp_path, GOOD, GOOD, "{", long, *many)))
     run = Run(profile.load("cpu-smollm2"), tmp_path)
     record = dialogues.build(run, tmp_path)
     reasons = [json.loads(x)["reason"] for x in (tmp_path / "rejected.jsonl").read_text().splitlines()]
-    assert reasons == ["not JSON", "same dialogue as line 1", "first exchange is longer than 448 tokens"]
-    assert record["rows_in"] == 34 == record["train_rows"] + record["val_rows"] + record["held_back"] + len(reasons)
+    assert reasons == ["duplicate of rows.jsonl:1", "bad_json", "no exchange fits into 448 tokens"]
+    assert (
+        record["rows_in"] == 34 == record["train_dialogues"] + record["val_rows"] + record["held_back"] + len(reasons)
+    )
     trained, scored = ((tmp_path / f).read_text().splitlines() for f in ("train.jsonl", "val.jsonl"))
     assert (len(trained), len(scored)) == (23, 8) and not set(trained) & set(scored)
 
@@ -106,7 +112,7 @@ def test_the_stage_accounts_for_every_row(tmp_path, monkeypatch):
 def test_a_dataset_too_long_for_the_profile_is_one_sentence(tmp_path, monkeypatch):
     long = {"conversations": [{"from": "human", "value": "长" * 900}, {"from": "gpt", "value": "嗯。"}]}
     monkeypatch.setenv("DATASET", str(file(tmp_path, long)))
-    with pytest.raises(UserError, match="no dialogue of .* fits into sft.max_length 448"):
+    with pytest.raises(UserError, match="no exchange of .* fits into sft.max_length 448"):
         dialogues.build(Run(profile.load("cpu-smollm2"), tmp_path), tmp_path)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import profile as profiles
+from . import progress
 from .errors import UserError
 from .run import STAGES, Run
 
@@ -88,9 +89,42 @@ def parity(as_json: Annotated[bool, typer.Option("--json", help="Print every tok
 
 
 @app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="ShareGPT dialogues: JSONL or a JSON array, also gzipped.")],
+    out: Annotated[Path, typer.Option(help="Folder for clean, quarantined and repaired rows, flags and report.")],
+    val: Annotated[Path | None, typer.Option(help="Dialogues that must not be among the rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+):
+    """Inspect dialogues: keep, repair or quarantine every row, with a reason."""
+    from . import inspection
+
+    chosen = profiles.resolve()
+    prompts = [profiles.ROOT / chosen.eval[k] for k in ("quiz", "safety")]
+    with progress.rows() as advance:
+        report = inspection.inspect(files, out, val, prompts, chosen.data["inspect"], progress=advance)
+    print(json.dumps(report, ensure_ascii=False, indent=1) if as_json else inspection.text(report, out))
+
+
+@app.command()
 def clean():
     """Remove everything that the profile in force has written below outputs/. Downloaded models stay."""
     shutil.rmtree(Run.current().root, ignore_errors=True)
+
+
+@app.command()
+def vram(
+    profile: Annotated[str | None, typer.Option(help="A profile; else the one in force.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A model's own config.json.")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, ms-swift's names. Repeat it.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="24, 40, 80 (GB) or a name; else the profile's.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Trace every layer: about ten seconds for 8B.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, in bytes.")] = False,
+):
+    """Predict the memory of a training step, on any machine."""
+    from .vram import command
+
+    answer = command.run(profile, config, changes or [], gpu, trace)
+    print(json.dumps(command.as_dict(*answer), ensure_ascii=False, indent=1) if as_json else command.as_text(*answer))
 
 
 def main() -> int:

@@ -3,77 +3,51 @@
 import json
 import os
 import random
+import tempfile
 from collections import Counter
 from pathlib import Path
 
-from . import template
+from . import inspection, template
 from .errors import UserError
 from .profile import ROOT
 from .run import Run
 
-ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 
-
-def read(path: Path) -> tuple[list[dict], list[dict]]:
-    """Read a ShareGPT JSONL file.
+def read(path: Path, out: Path | None = None, **how) -> tuple[list[dict], list[dict]]:
+    """Inspect a file of dialogues (`inspection.inspect`, which takes `how`), and leave what it wrote in `out`.
 
     Returns:
-        Usable rows in ms-swift's form (`messages`, with `id`, `topic`, `risk` when given), and rejected rows as
-        `{"line", "reason", "row"}` with 1-based lines. Together they are every line of the file.
+        Clean rows in ms-swift's form (`messages`, with `id`, `topic`, `risk` when given, and the `line`), without
+        their system prompts, and rejected rows as `{"line", "reason", "row"}`. Together they are every row.
 
     Raises:
-        UserError: no such file, not UTF-8, empty, or not one usable dialogue.
+        UserError: no such file, an empty one, or one without a usable dialogue.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"dataset {path} does not exist; give the path of a ShareGPT JSONL file.")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"dataset {path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
-    if lines == [""]:
-        raise UserError(f"dataset {path} is empty; it needs one JSON dialogue a line.")
-    usable, rejected = [], []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            usable.append(
-                {"messages": _messages(row)}
-                | {k: row[k] for k in ("id", "topic", "risk") if k in row}
-                | {"line": number}
-            )
-        except ValueError as error:
-            reason = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-            rejected.append({"line": number, "reason": reason, "row": line})
+    with tempfile.TemporaryDirectory() as elsewhere:
+        out = out or Path(elsewhere) / "out"
+        report = inspection.inspect([path], out, **how)
+        usable, held = (_rows(out / name) for name in ("clean.jsonl", "quarantine.jsonl"))
+    rejected = [{"line": r["line"], "reason": _reason(r), "row": r["row"]} for r in held]
     if not usable:
         reason, count = Counter(r["reason"] for r in rejected).most_common(1)[0]
         first = next(r["line"] for r in rejected if r["reason"] == reason)
         raise UserError(
-            f"dataset {path} holds no usable dialogue: {count} of {len(lines)} lines: {reason} (first: line {first}); "
-            f"each line needs `conversations` with human and gpt turns."
+            f"dataset {path} holds no usable dialogue: {count} of {report['rows_in']} rows: {reason} "
+            f"(first: row {first}); each needs `conversations` with human and gpt turns."
         )
+    for row in usable:
+        # The profile's own system prompt takes the place of each row's: training and serving must see the same one.
+        row["messages"] = [m for m in row["messages"] if m["role"] != "system"]
     return usable, rejected
 
 
-def _messages(row: object) -> list[dict]:
-    turns = row.get("conversations") if isinstance(row, dict) else None
-    if not isinstance(turns, list) or not turns:
-        raise ValueError("no list of conversations")
-    messages = []
-    for turn in turns:
-        role = ROLES.get(turn.get("from")) if isinstance(turn, dict) else None
-        text = turn.get("value") if role else None
-        if role is None:
-            raise ValueError("unknown speaker")
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError("empty turn")
-        messages.append({"role": role, "content": text.strip()})
-    spoken = messages[1:] if messages[0]["role"] == "system" else messages
-    expected = ["user", "assistant"] * (len(spoken) // 2)
-    if not spoken or [m["role"] for m in spoken] != expected:
-        raise ValueError("speakers do not alternate from human to gpt")
-    # The profile's own system prompt takes the place of each row's, so that training and serving see the same one.
-    return spoken
+def _rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def _reason(row: dict) -> str:
+    return ", ".join(row["reasons"]) + (f" of {row['same_as']}" if "same_as" in row else "")
 
 
 def sources(run: Run) -> dict[str, Path]:
@@ -91,38 +65,29 @@ def inputs(run: Run) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise UserError(f"dataset {file} does not exist; give DATASET the path of a ShareGPT JSONL file.")
-    return [*files, Path(template.__file__)]
+    code = sorted(Path(inspection.__file__).parent.glob("*.py"))
+    return [*files, *prompts(run), Path(template.__file__), *code]
 
 
-def distinct(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows without exact repetitions, and the repetitions as rejected rows that name the line they repeat."""
-    first, again = {}, []
-    for row in rows:
-        words = json.dumps(row["messages"], ensure_ascii=False)
-        if words in first:
-            reason = f"same dialogue as line {first[words]['line']}"
-            again.append({"line": row["line"], "reason": reason, "row": json.dumps(row, ensure_ascii=False)})
-        else:
-            first[words] = row
-    return list(first.values()), again
+def prompts(run: Run) -> list[Path]:
+    """The questions that the evaluation asks, which must not be trained on."""
+    return [ROOT / run.profile.eval[k] for k in ("quiz", "safety")]
 
 
-def shortened(rows: list[dict], own, max_length: int) -> tuple[list[dict], list[dict]]:
-    """Rows cut to the whole exchanges that fit (`template.shorten`), and those whose first exchange does not fit."""
+def fitted(rows: list[dict], own, max_length: int) -> tuple[list[list[dict]], list[dict]]:
+    """Each row as its pieces that fit (`template.pieces`), and the rows of which no exchange fits, rejected."""
     kept, rejected = [], []
     for row in rows:
-        messages = template.shorten(row["messages"], own, max_length)
-        if messages:
-            kept.append(
-                {**row, "messages": messages, "exchanges_left_out": (len(row["messages"]) - len(messages)) // 2}
-            )
+        cut = template.pieces(row["messages"], own, max_length)
+        if cut:
+            kept.append([{**row, "messages": m, "piece": i, "pieces": len(cut)} for i, m in enumerate(cut, 1)])
         else:
-            reason = f"first exchange is longer than {max_length} tokens"
+            reason = f"no exchange fits into {max_length} tokens"
             rejected.append({"line": row["line"], "reason": reason, "row": json.dumps(row, ensure_ascii=False)})
     return kept, rejected
 
 
-def split(rows: list[dict], fraction: float, at_most: int, seed: int) -> tuple[list[dict], list[dict]]:
+def split(rows: list, fraction: float, at_most: int, seed: int) -> tuple[list, list]:
     """Hold out a share of the rows, at least eight where there are twice as many; the same seed draws the same rows.
 
     Raises:
@@ -143,45 +108,51 @@ def write(rows: list[dict], path: Path) -> None:
 
 
 def build(run: Run, work: Path) -> dict:
-    """Write `train.jsonl`, `val.jsonl`, `rejected.jsonl` and `lengths.json`; return the counts.
+    """Write `train.jsonl`, `val.jsonl`, `rejected.jsonl`, `lengths.json` and `inspection/`; return the counts.
 
-    `rows_in == train_rows + val_rows + held_back + rejected` always.
+    `rows_in == train_dialogues + val_rows + held_back + rejected` always. A training dialogue that is too long becomes
+    several training rows; a held-out dialogue is scored on its first piece.
     """
     files, spec, sft = sources(run), run.profile.data, run.profile.sft
     own = template.load(run.profile)
-    read_rows, parts, rejected, rows_in = [], {}, [], 0
+    whole, parts, rejected, rows_in, codes = [], {}, [], 0, Counter()
+    actions = {"overlong": "off"} | spec["inspect"]  # long dialogues are cut between exchanges instead
+    (work / "inspection").mkdir()
     for name, path in files.items():
-        usable, bad = read(path)
-        rows_in += len(usable) + len(bad)
-        usable, again = distinct(usable)
-        parts[name], too_long = shortened(usable, own, sft["max_length"])
-        read_rows += usable
-        rejected += [{"file": path.name, **r} for r in (*bad, *again, *too_long)]
+        out, val = work / "inspection" / name, files.get("val") if name == "train" else None
+        usable, bad = read(path, out, val=val, prompts=prompts(run), overrides=actions)
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        codes.update({code: row["rows"] for code, row in report["codes"].items() if row["rows"]})
+        rows_in += report["rows_in"]
+        parts[name], too_long = fitted(usable, own, sft["max_length"])
+        whole += usable
+        rejected += [{"file": path.name, **r} for r in (*bad, *too_long)]
         if not parts[name]:
             raise UserError(
-                f"no dialogue of {path} fits into sft.max_length {sft['max_length']} tokens with even its first "
-                f"exchange; raise it in profiles/{run.profile.name}.yaml."
+                f"no exchange of {path} fits into sft.max_length {sft['max_length']} tokens; "
+                f"raise it in profiles/{run.profile.name}.yaml."
             )
     if "all" in parts:
         train, val = split(parts["all"], spec["val_fraction"], spec["val_rows"], sft["seed"])
     else:
         train, val = parts["train"], parts["val"]
-    scored = val[: spec["val_rows"]]
-    write(train, work / "train.jsonl")
+    rows, scored = [piece for cut in train for piece in cut], [cut[0] for cut in val[: spec["val_rows"]]]
+    write(rows, work / "train.jsonl")
     write(scored, work / "val.jsonl")
     write(rejected, work / "rejected.jsonl")
-    whole, trained = template.lengths(read_rows, own), template.lengths(train, own)
-    (work / "lengths.json").write_text(json.dumps(whole))
-    characters, tokens = sum(s["characters"] for s in whole), sum(s["tokens"] for s in trained)
+    lengths, trained = template.lengths(whole, own), template.lengths(rows, own)
+    (work / "lengths.json").write_text(json.dumps(lengths))
+    characters, tokens = sum(s["characters"] for s in lengths), sum(s["tokens"] for s in trained)
     return {
         "sources": {n: p.name for n, p in files.items()},
         "rows_in": rows_in,
         "rejected": len(rejected),
-        "train_rows": len(train),
+        "codes": dict(codes),
+        "train_dialogues": len(train),
         "val_rows": len(scored),
         "held_back": len(val) - len(scored),
-        "shortened": sum(r["exchanges_left_out"] > 0 for r in train),
+        "train_rows": len(rows),
         "tokens": tokens,
         "supervised_share": round(sum(s["supervised"] for s in trained) / tokens, 3),
-        "llama3_tokens_per_character": round(sum(s["llama3_tokens"] for s in whole) / characters, 3),
+        "llama3_tokens_per_character": round(sum(s["llama3_tokens"] for s in lengths) / characters, 3),
     }

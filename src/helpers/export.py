@@ -120,8 +120,8 @@ library_name: transformers
 | | |
 |---|---|
 | profile | {run.profile.name} |
-| data | {", ".join(data["sources"].values())}: {data["train_rows"]} dialogues (the book's own are CC BY 4.0) |
-| steps | {trained["steps"]} in {trained["train_seconds"]:.0f} s on {where} |
+| data | {", ".join(data["sources"].values())}: {data["train_dialogues"]} dialogues (the book's own are CC BY 4.0) |
+| steps | {trained["steps"]} in {trained["seconds"]:.0f} s on {where} |
 | held-out loss | {trained["eval_loss_before"]}, then {trained["eval_loss_after"]} ({data["val_rows"]} dialogues) |
 | merge | {proof} |
 | predictions | max abs difference of log-probabilities {record["max_abs_diff"]:.2g} on {record["prompts"]} prompts |

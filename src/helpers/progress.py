@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 PLAIN_LINES = 6  # a run prints about this many where nothing can be redrawn
 
@@ -71,3 +73,12 @@ class Progress:
         self.bar.value = last["step"]
         self.bar.description = f"{last['step']}/{last['max_steps']}"
         self.view.update(figure)
+
+
+@contextmanager
+def rows() -> Iterator[Callable[[int], None]]:
+    """A bar with rows a second on a terminal's stderr; nothing elsewhere. Gives a function of the rows done."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
+        yield lambda done: bar.update(done - bar.n)

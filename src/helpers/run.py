@@ -38,7 +38,9 @@ STAGES = {
     "sft": Stage(
         "03_sft", "sft", ("data",), ("model", "sft"), ("ms-swift", "torch", "peft", "transformers"), 2.0, True
     ),
-    "vram": Stage("04_vram", "memory", ("sft",), ("model", "sft", "vram"), ("torch",)),
+    "vram": Stage(
+        "04_vram", "vram.stage", ("sft",), ("model", "sft", "vram", "serve"), ("torch", "peft", "transformers")
+    ),
     "export": Stage("05_export", "export", ("sft",), ("export",), ("ms-swift", "torch", "peft", "transformers"), 2.0),
     "deploy": Stage("06_deploy", "serving", ("export",), ("sft", "serve"), ("lmdeploy", "torch", "transformers")),
     "evaluate": Stage(

@@ -3,8 +3,12 @@
 from . import llama3, models
 
 
-def load(profile):
-    """ms-swift's own template in training mode: `encode({"messages": …})` gives `input_ids` and `labels`."""
+def load(profile, loss_scale: str = "default"):
+    """ms-swift's own template in training mode: `encode({"messages": …})` gives `input_ids` and `labels`.
+
+    Args:
+        loss_scale: whose tokens teach, in ms-swift's own words: `default`, `last_round`, `all`.
+    """
     import transformers
     from swift.utils import get_logger
 
@@ -14,7 +18,12 @@ def load(profile):
 
     folder = llama3.tokenizer_dir() if llama3.is_shape_of(profile.model) else models.fetch(profile.model)
     processor = get_processor(str(folder), model_type="llama")
-    chosen = get_template(processor, template_type=profile.sft["template"], default_system=profile.sft["system"])
+    chosen = get_template(
+        processor,
+        template_type=profile.sft["template"],
+        default_system=profile.sft["system"],
+        loss_scale=loss_scale,
+    )
     chosen.set_mode("train")
     return chosen
 
@@ -44,18 +53,21 @@ def lengths(rows: list[dict], template) -> list[dict]:
     return out
 
 
-def shorten(messages: list[dict], template, max_length: int) -> list[dict]:
-    """The longest beginning of a dialogue, in whole exchanges, that fits into `max_length` tokens.
+def pieces(messages: list[dict], template, max_length: int) -> list[list[dict]]:
+    """Cut a dialogue between exchanges into consecutive pieces of at most `max_length` tokens each.
 
     Args:
         messages: visitor and counsellor in turn, without a system prompt.
 
     Returns:
-        The messages themselves where they fit, an empty list where not even the first exchange does.
+        One piece where all of it fits. An exchange that is too long by itself is in no piece.
     """
-    if len(encode(template, messages)["input_ids"]) <= max_length:
-        return messages
-    fitting = 0
-    while len(encode(template, messages[: fitting + 2])["input_ids"]) <= max_length:
-        fitting += 2
-    return messages[:fitting]
+    cut, start = [], 0
+    while start < len(messages):
+        end = start
+        while end < len(messages) and len(encode(template, messages[start : end + 2])["input_ids"]) <= max_length:
+            end += 2
+        if end > start:
+            cut.append(messages[start:end])
+        start = max(end, start + 2)
+    return cut
