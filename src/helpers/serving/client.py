@@ -138,9 +138,9 @@ def pieces(parts) -> Iterator[str]:
                 count += 1
                 yield choice.delta.content
     except (httpx2.HTTPError, openai.APIConnectionError) as error:
-        raise UserError(f"the answer broke off after {count} pieces: {error}") from None
+        raise UserError(f"the answer broke off after piece {count}: {error}") from None
     if not finished:
-        raise UserError(f"the answer broke off after {count} pieces: the stream ended without a reason to finish.")
+        raise UserError(f"the answer broke off after piece {count}: the stream ended without a reason to finish.")
 
 
 def status(client: openai.OpenAI, endpoint: Endpoint, text: str, **options) -> tuple[int, str]:

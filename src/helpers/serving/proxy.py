@@ -14,6 +14,7 @@ import psutil
 
 from .. import process
 from ..errors import UserError
+from ..machine import machine
 from . import server
 from .client import Endpoint
 from .command import has_gpu
@@ -85,11 +86,11 @@ def pool(
             log = logs / f"worker-{i + 1}.log"
             child = stack.enter_context(server.launched(model, own, log, api_key, devices[i]))
             workers.append(Worker(f"http://127.0.0.1:{own['server_port']}", child, log))
+        for worker in workers:
+            server.wait_until(f"{worker.url}/health", worker.child, worker.log)
         log = logs / "proxy.log"
         env = {"LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION": str(expiration)}
         child = stack.enter_context(process.background(proxy_command(host, port, api_key), log, env))
-        for worker in workers:
-            server.wait_until(f"{worker.url}/health", worker.child, worker.log)
         server.wait_until(f"http://{host}:{port}/nodes/status", child, log)
         endpoint = Endpoint(f"http://{host}:{port}/v1", options["model_name"], server.engine(), api_key)
         ready = Pool(endpoint, workers, child, log)
@@ -121,9 +122,9 @@ def minded(pool: Pool, say=print) -> Iterator[None]:
 
 
 def _devices(count: int, tp: int) -> list[dict]:
-    """The GPUs of each worker, as an environment."""
+    """The GPUs of each worker, or its share of the CPU, as an environment."""
     if not has_gpu():
-        return [{}] * count
+        return [{"OMP_NUM_THREADS": str(max(1, machine()["cores"] // count))}] * count
     import torch
 
     if torch.cuda.device_count() < count * tp:
