@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 import yaml
 
@@ -76,3 +79,30 @@ def tiny(tmp_path_factory) -> Tiny:
     (folder / "tiny.yaml").write_text(yaml.safe_dump(reference, allow_unicode=True, sort_keys=False), encoding="utf-8")
     (folder / f"{profile.REFERENCE}.yaml").write_text(text, encoding="utf-8")
     return Tiny(root)
+
+
+def started_with(mark: str) -> list[psutil.Process]:
+    """Processes that live and carry a mark in their environment, whoever their parent is now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("LISTENER_TEST") == mark:
+                found.append(process)
+        except psutil.Error:
+            pass  # ended meanwhile, or somebody else's
+    return found
+
+
+@pytest.fixture
+def nothing_left(monkeypatch):
+    """Every process that a test starts must have ended soon after it, and with the process its port."""
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv("LISTENER_TEST", mark)
+    yield
+    deadline = time.monotonic() + 20
+    while (left := started_with(mark)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    commands = [" ".join(p.cmdline()) for p in left]
+    for process in left:
+        process.kill()
+    assert not left, commands

@@ -1,6 +1,8 @@
-"""The server: LMDeploy's HTTP layer over a tiny random Llama on the CPU stand-in, and the sentences of its errors."""
+"""The server: LMDeploy's HTTP layer over a tiny random Llama on the CPU stand-in, its errors, the verb."""
 
+import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,16 +16,14 @@ import pytest
 
 from helpers import chat, models, profile, serving
 from helpers.errors import UserError
+from helpers.serving import budget, command, faults, metrics
+from helpers.serving.server import free_port
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 SYSTEM = "你是倾听者。"
 PROMPTS = ["我睡不好。", "和妈妈吵架了，不知道怎么开口。", "Hello, I am tired of everything at work today."]
 NEW = 24  # tokens
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def options(port: int) -> dict:
@@ -97,17 +97,38 @@ def test_the_stream_equals_the_whole(endpoint):
 
 
 def test_a_client_that_leaves_mid_stream_does_not_hold_up_the_next(endpoint):
-    long = endpoint.client().chat.completions.create(
-        model=endpoint.model,
-        messages=serving.messages("说很多", SYSTEM),
-        temperature=0,
-        max_tokens=200,
-        stream=True,
-        extra_body={"ignore_eos": True},
-    )
-    next(iter(long))
-    long.close()
-    assert complete(endpoint, "你好", max_tokens=2).finish_reason == "length"
+    found = faults.leave(endpoint, SYSTEM)
+    assert found["the next client"] == 200 and 0 < found["tokens made for both"] < found["tokens asked for"]
+
+
+def test_the_stand_in_stops_decoding_for_a_client_that_left(folder):
+    from lmdeploy.messages import GenerationConfig, PytorchEngineConfig
+
+    from helpers import lmdeploy_cpu
+
+    engine = lmdeploy_cpu.CpuEngine(str(folder), PytorchEngineConfig(max_batch_size=2))
+    handle = engine.create_instance()
+
+    async def leave_after_three():
+        seen = 0
+        wanted = GenerationConfig(max_new_tokens=10_000, ignore_eos=True)
+        async for _ in handle.async_stream_infer(1, [5, 6, 7], wanted):
+            seen += 1
+            if seen == 3:
+                request = handle.running[1]
+                await handle.async_cancel(1)
+        while engine.active:
+            await asyncio.sleep(0.05)
+        return request
+
+    request = asyncio.run(leave_after_three())
+    assert request.made < 10_000 and engine.get_schedule_metrics().active_seqs == 0
+
+
+def test_the_servers_own_metrics_count_the_tokens(endpoint):
+    before = metrics.read(endpoint)
+    complete(endpoint, "你好", max_tokens=5, extra_body={"ignore_eos": True})
+    assert metrics.read(endpoint)["generated tokens"] == before["generated tokens"] + 5
 
 
 @pytest.mark.parametrize(
@@ -157,9 +178,37 @@ def test_a_busy_port_is_one_sentence(folder, tmp_path):
                 pass
 
 
-def test_a_server_that_dies_says_why(tmp_path):
-    with pytest.raises(UserError, match="ended before it was ready: .*Error"):
-        with serving.serve(tmp_path / "no-model", options(free_port()), tmp_path / "log"):
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda f: os.truncate(f / "model.safetensors", 5000), "ended before it was ready .*SafetensorError"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "ended before it was ready .*Error"),
+        (lambda f: (f / "tokenizer_config.json").unlink(), "holds no tokenizer: tokenizer_config.json is missing"),
+        (lambda f: (f / "config.json").unlink(), "holds no model: config.json is missing"),
+        (shutil.rmtree, "does not exist; page 5"),
+    ],
+)
+def test_a_folder_that_cannot_be_served_is_one_sentence(folder, tmp_path, spoil, says):
+    spoiled, port = tmp_path / "model", free_port()
+    shutil.copytree(folder, spoiled)
+    spoil(spoiled)
+    with pytest.raises(UserError, match=says) as caught:
+        with serving.serve(spoiled, options(port), tmp_path / "log"):
+            pass
+    assert "\n" not in str(caught.value) and serving.is_free("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "says"),
+    [
+        ("0.0.0.0", None, "0.0.0.0 is open to the network: give a key"),
+        ("127.0.0.1", "-k", "one word"),
+        ("127.0.0.1", "钥匙", "ASCII"),
+    ],
+)
+def test_no_network_without_a_key_and_no_odd_key(folder, tmp_path, host, key, says):
+    with pytest.raises(UserError, match=says):
+        with serving.serve(folder, options(free_port()) | {"server_name": host}, tmp_path / "log", key):
             pass
 
 
@@ -182,14 +231,102 @@ def test_killing_the_owner_ends_the_server_and_frees_the_port(folder, tmp_path):
     assert serving.is_free("127.0.0.1", port)
 
 
+def verb(*words, **env):
+    return subprocess.Popen(
+        [sys.executable, "-m", "helpers", "serve", *map(str, words)],
+        env={**os.environ, "PROFILE": "cpu-smollm2", **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until_ready(child) -> str:
+    lines = []
+    while not lines or not lines[-1].startswith("Ready"):
+        lines.append(child.stdout.readline())
+        assert lines[-1], child.stderr.read()
+    return "".join(lines)
+
+
+def test_the_verb_serves_prints_a_request_that_works_and_ends_on_sigterm(folder):
+    port = free_port()
+    child = verb("--model", folder, "--port", port, "--api-key-env", "MY_KEY", MY_KEY="secret")
+    said = until_ready(child)
+    assert serving.STAND_IN in said and "not a clinician" in said and "12356" in said
+    curl = said[said.index("curl ") : said.index("\n\nReady")]
+    assert "$MY_KEY" in curl and "secret" not in curl
+    answer = subprocess.run(curl, shell=True, capture_output=True, text=True, env={**os.environ, "MY_KEY": "secret"})
+    assert '"choices"' in answer.stdout
+    child.terminate()
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (0, "stopped.\n", "") and serving.is_free("127.0.0.1", port)
+
+
+def test_the_verb_says_that_its_engine_was_killed(folder):
+    child = verb("--model", folder, "--port", free_port())
+    until_ready(child)
+    for engine in psutil.Process(child.pid).children(recursive=True):
+        if "helpers.lmdeploy_cpu" in engine.cmdline() and "helpers.process" not in engine.cmdline():
+            engine.kill()
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 1 and err.startswith("error: the server ended (killed by SIGKILL)")
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--host", "0.0.0.0"], "open to the network"),
+        (["--api-key-env", "NOT_SET"], "NOT_SET is not set"),
+        (["--model", "no-such-folder"], "no-such-folder does not exist"),
+    ],
+)
+def test_the_verb_refuses_in_one_sentence(words, says):
+    child = verb(*words)
+    _, err = child.communicate()
+    assert child.returncode == 1 and says in err and len(err.strip().splitlines()) == 1
+
+
 def test_the_command_is_the_profiles_serve_section(monkeypatch):
-    monkeypatch.setattr(serving, "has_gpu", lambda: True)
+    monkeypatch.setattr(command, "has_gpu", lambda: True)
     serve = profile.load("h100-llama3.1-8b").serve
-    command = [str(x) for x in serving.serve_command(Path("model"), serve)]
-    assert command[:4] == ["lmdeploy", "serve", "api_server", "model"]
-    assert command[command.index("--session-len") + 1] == "4096" and "--backend" not in command
-    monkeypatch.setattr(serving, "has_gpu", lambda: False)
+    words = [str(x) for x in serving.serve_command(Path("model"), serve | {"disable_metrics": True, "x": False})]
+    assert words[:4] == ["lmdeploy", "serve", "api_server", "model"]
+    assert words[words.index("--session-len") + 1] == "4096" and "--backend" not in words
+    assert words[-1] == "--disable-metrics" and "--x" not in words
+    monkeypatch.setattr(command, "has_gpu", lambda: False)
     assert "helpers.lmdeploy_cpu" in serving.serve_command(Path("model"), serve)
+
+
+def test_lmdeploy_takes_every_gpu_command_of_this_book():
+    rows = command.gpu_commands()
+    assert {r["profile"] for r in rows} == {"h100-llama3.1-8b", "rtx4090-llama3.1-8b-qlora"}
+    assert {r["engine"] for r in rows} == {"turbomind", "pytorch"} and {r["objections"] for r in rows} == {"none"}
+
+
+@pytest.mark.parametrize(
+    ("planted", "says"),
+    [
+        ({"cache_max_entry_count": 0}, "--cache-max-entry-count 0: .*invalid cache_max_entry_count"),
+        ({"backend": "pytorch", "cache_max_entry_count": 1.0}, "--cache-max-entry-count 1.0: "),
+        ({"session_lenn": 4096}, "--session-lenn 4096: .*nearest is --session-len"),
+        ({"backend": "tensorrt"}, "--backend tensorrt: .*choose from 'pytorch', 'turbomind'"),
+        ({"quant_policy": 3}, "--quant-policy 3"),
+        ({"backend": "turbomind", "quant_policy": 16}, "FP8 quantization is not supported"),
+        ({"tp": 0}, "--tp 0: .*positive integer"),
+    ],
+)
+def test_a_planted_mistake_is_found_without_a_gpu(planted, says):
+    with pytest.raises(UserError, match=says):
+        command.demand(profile.load("h100-llama3.1-8b").serve | planted)
+
+
+def test_the_kv_budget_is_arithmetic_of_the_shape_and_nothing_is_measured_yet():
+    row = next(r for r in budget.table() if r["profile"] == "h100-llama3.1-8b")
+    assert row["KiB a token"] == 2 * 32 * 8 * 128 * 2 / 1024
+    assert row["all full, GiB"] == 128 * 4096 * 128 * 1024 / 2**30
+    assert row["in use when ready, GiB"] == budget.UNKNOWN
 
 
 def test_the_stand_in_refuses_another_lmdeploy(monkeypatch):

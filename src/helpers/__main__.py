@@ -89,6 +89,21 @@ def parity(as_json: Annotated[bool, typer.Option("--json", help="Print every tok
 
 
 @app.command()
+def serve(
+    model: Annotated[Path | None, typer.Option(help="A model folder; else the run's merged model.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Else the profile's.")] = None,
+    host: Annotated[str | None, typer.Option(help="Else the profile's, 127.0.0.1. Any other needs a key.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Servers behind LMDeploy's proxy.")] = 1,
+):
+    """Serve the merged model over HTTP until Ctrl-C."""
+    from .serving import terminal
+
+    changes = {"server_port": port, "server_name": host}
+    terminal.serve(Run.current(), model, {k: v for k, v in changes.items() if v}, api_key_env, workers)
+
+
+@app.command()
 def inspect(
     files: Annotated[list[Path], typer.Argument(help="ShareGPT dialogues: JSONL or a JSON array, also gzipped.")],
     out: Annotated[Path, typer.Option(help="Folder for clean, quarantined and repaired rows, flags and report.")],

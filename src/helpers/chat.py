@@ -5,7 +5,9 @@ from html import escape
 import ipywidgets as widgets
 import openai
 
+from .errors import UserError
 from .serving import Endpoint
+from .serving.client import pieces
 
 CRISIS = "这不是医生。如果你或身边的人有危险，请拨打 12356（心理援助）、120 或 110。 This is not a clinician."
 NAMES = {"user": "来访者", "assistant": "模型"}
@@ -41,13 +43,13 @@ class Chat:
                 max_tokens=self.max_tokens,
                 stream=True,
             )
-            for part in parts:
-                self.messages[-1]["content"] += (part.choices[0].delta.content or "") if part.choices else ""
+            for piece in pieces(parts):
+                self.messages[-1]["content"] += piece
                 self._draw()
-        except openai.APIError as error:
+        except (openai.APIError, UserError) as error:
             del self.messages[said:]
             self.text.value = text
-            self._draw(f"The server did not answer: {error.message} Is it still running?")
+            self._draw(f"The server did not answer: {error} Is it still running?")
             return ""
         finally:
             self.button.disabled = False

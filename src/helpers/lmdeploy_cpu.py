@@ -1,6 +1,6 @@
 """A stand-in for LMDeploy's engine on a machine without a GPU. It is not LMDeploy's engine, and says so.
 
-Real: the `lmdeploy` command line and its checks, the chat template, the HTTP API, keys, streaming, errors.
+Real: the `lmdeploy` command line and its checks, the chat template, the HTTP API, keys, streaming, metrics, errors.
 Stand-in: the forward pass, which is transformers in float32 on the CPU. It says nothing about TurboMind or its speed.
 It knows temperature, top_k, top_p, seed and max_tokens; penalties, min_p and log-probabilities are ignored.
 
@@ -54,6 +54,7 @@ class CpuEngine:
         self.engine_config, self.limit = config, config.max_batch_size or 8
         self.model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
         self.waiting: queue.Queue[Request] = queue.Queue()
+        self.active, self.steps = 0, 0
         threading.Thread(target=self._work, daemon=True).start()
 
     def create_instance(self, *_):
@@ -62,10 +63,16 @@ class CpuEngine:
     def nothing(self, *_):
         """Stands for calls that only an engine with its own processes and cache needs."""
 
-    start_loop = close = end_session = get_schedule_metrics = nothing
+    start_loop = close = end_session = nothing
+
+    def get_schedule_metrics(self):
+        """What LMDeploy publishes at /metrics. There is no cache of a fixed size here, so its use stays 0."""
+        from lmdeploy.messages import ScheduleMetrics
+
+        return ScheduleMetrics(self.active, self.waiting.qsize(), scheduler_tick=self.steps)
 
     async def get_health_status(self):
-        return dict(alive=True, message="CPU stand-in", schedule_metrics=None)
+        return dict(alive=True, message="CPU stand-in", schedule_metrics=self.get_schedule_metrics())
 
     def _work(self) -> None:
         while True:
@@ -80,6 +87,7 @@ class CpuEngine:
             except Exception as error:  # the server answers with an error and lives on
                 for request in batch:
                     request.put(error)
+            self.active = 0
 
     @torch.inference_mode()
     def _decode(self, batch: list[Request]) -> None:
@@ -93,6 +101,7 @@ class CpuEngine:
         draws = [torch.Generator().manual_seed((r.config.random_seed or 0) % 2**63) for r in batch]
         cache = DynamicCache(config=self.model.config)
         while batch:
+            self.active, self.steps = len(batch), self.steps + 1
             out = self.model(
                 input_ids=x, attention_mask=mask, position_ids=position, past_key_values=cache, logits_to_keep=1
             )
@@ -135,7 +144,7 @@ class CpuHandle:
     async def async_stream_infer(
         self, session_id, input_ids, gen_config=None, adapter_name=None, stream_output=True, **_
     ):
-        from lmdeploy.messages import EngineOutput, ResponseType
+        from lmdeploy.messages import EngineOutput, RequestMetrics, ResponseType
 
         loop, arrived = asyncio.get_running_loop(), asyncio.Queue()
         request = Request(input_ids, gen_config, lambda x: loop.call_soon_threadsafe(arrived.put_nowait, x))
@@ -151,7 +160,8 @@ class CpuHandle:
                 if last and request.stop.is_set():
                     yield EngineOutput(ResponseType.CANCEL, [])
                     return
-                yield EngineOutput(ResponseType.FINISH if last else ResponseType.SUCCESS, [token])
+                now = RequestMetrics(token_timestamp=time.time())
+                yield EngineOutput(ResponseType.FINISH if last else ResponseType.SUCCESS, [token], req_metrics=now)
                 if last:
                     return
         finally:

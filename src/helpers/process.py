@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +85,10 @@ def background(command: list, log: Path, env: dict | None = None, cwd: Path | No
         try:
             child.wait(15)
         except subprocess.TimeoutExpired:
+            pass
+        with suppress(ProcessLookupError):  # the rest of the group, also where its head was killed
             os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        child.wait()
 
 
 def tree_rss(pid: int) -> int:

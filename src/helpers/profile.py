@@ -106,7 +106,11 @@ def _check(file: str, sections: dict) -> None:
 
 
 def _upstream(section: str) -> set[str]:
-    """Argument names that ms-swift itself accepts in this section. Imported late: it takes seconds."""
+    """Argument names that ms-swift or LMDeploy itself accepts in this section. Imported late: it takes seconds."""
+    if section == "serve":
+        from .recipe import tools
+
+        return {action.dest for action in tools.parser("lmdeploy serve api_server")._actions}
     if section not in ("sft", "export"):
         return set()
     from dataclasses import fields

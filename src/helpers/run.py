@@ -42,7 +42,13 @@ STAGES = {
         "04_vram", "vram.stage", ("sft",), ("model", "sft", "vram", "serve"), ("torch", "peft", "transformers")
     ),
     "export": Stage("05_export", "export", ("sft",), ("export",), ("ms-swift", "torch", "peft", "transformers"), 2.0),
-    "deploy": Stage("06_deploy", "serving", ("export",), ("sft", "serve"), ("lmdeploy", "torch", "transformers")),
+    "deploy": Stage(
+        "06_deploy",
+        "serving.stage",
+        ("data", "export"),
+        ("sft", "vram", "serve"),
+        ("lmdeploy", "evalscope", "torch", "transformers"),
+    ),
     "evaluate": Stage(
         "07_evaluate", "evaluation", ("data", "export"), ("sft", "serve", "eval"), ("lmdeploy", "evalscope", "torch")
     ),
