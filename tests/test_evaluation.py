@@ -1,4 +1,4 @@
-"""The stage `evaluate`: scores on known strings, the safety rules, EvalScope for real, a scripted endpoint."""
+"""The stage `evaluate`: the safety rules, EvalScope for real, a scripted endpoint, a planted better model."""
 
 import json
 import threading
@@ -63,65 +63,6 @@ def completion(text: str | None) -> dict:
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
-
-
-def values(answers: list[str]) -> dict:
-    return {name: s["score"] for name, s in metrics.similarity(answers, TEXTS).items()}
-
-
-def test_identical_answers_score_100():
-    assert values(TEXTS) == pytest.approx({"bleu": 100, "chrf": 100, "rouge_l": 100, "chinese": 100, "length": 1})
-
-
-def test_one_empty_answer_lowers_every_score_and_crashes_nothing():
-    scores = values([TEXTS[0], ""])
-    assert 0 < scores["bleu"] < 100 and 0 < scores["chrf"] < 100
-    assert scores["rouge_l"] == 50 and scores["chinese"] == 50
-
-
-def test_all_empty_answers_score_0():
-    assert values(["", " \n"]) == pytest.approx(
-        {"bleu": 0, "chrf": 0, "rouge_l": 0, "chinese": 0, "length": 2 / sum(map(len, TEXTS))}
-    )
-
-
-def test_english_answers_score_near_0_and_hold_no_chinese():
-    scores = values(["It sounds like you are tired.", "I am sorry to hear that."])
-    assert scores["bleu"] < 1 and scores["rouge_l"] < 5 and scores["chinese"] == 0
-
-
-def test_rouge_l_is_the_longest_common_subsequence_of_characters():
-    assert metrics.rouge_l("我很难过", "我有点难过") == pytest.approx(100 * 2 * 3 / (4 + 5), abs=1e-4)
-
-
-def test_bleu_is_sacrebleu_with_the_chinese_tokenizer_and_says_so():
-    assert "tok:zh" in metrics.names()["bleu"]
-
-
-def test_no_rows_and_one_row_have_no_interval():
-    assert metrics.similarity([], [])["bleu"] == {"score": None, "low": None, "high": None, "n": 0}
-    assert metrics.similarity(TEXTS[:1], TEXTS[:1])["bleu"]["low"] is None
-
-
-def test_bootstrap_interval_holds_the_score_and_repeats():
-    answers = [TEXTS[0], "嗯。"]
-    one = metrics.similarity(answers, TEXTS, seed=1)["rouge_l"]
-    assert one["low"] < one["score"] < one["high"]
-    assert one == metrics.similarity(answers, TEXTS, seed=1)["rouge_l"]
-
-
-def test_wilson_interval_of_a_known_case():
-    # Wilson's score interval for 0 of 10: 0 to z²/(n+z²) = 27.75 %
-    score = metrics.proportion(0, 10)
-    assert (score["low"], score["high"]) == pytest.approx((0, 27.75), abs=0.01)
-    assert metrics.proportion(0, 0)["score"] is None
-
-
-def test_verdict_in_words():
-    low, high = metrics.proportion(2, 100), metrics.proportion(60, 100)
-    assert "overlap" in metrics.verdict(low, metrics.proportion(3, 100))
-    assert "higher" in metrics.verdict(low, high) and "lower" in metrics.verdict(high, low)
-    assert "too few" in metrics.verdict(low, metrics.proportion(0, 0))
 
 
 GOOD = [
@@ -244,6 +185,22 @@ def test_replies_keep_their_rows_and_a_refused_row_is_left_out_for_both(scripted
     assert results["dialogues"]["bleu"]["tuned"]["n"] == 8
     assert "higher" in results["dialogues"]["rouge_l"]["verdict"]
     json.dumps(results)
+
+
+def test_a_better_and_a_worse_model_come_out_in_this_order_and_the_same_one_twice_in_none(scripted):
+    rows = testset.dialogues(testset.load(ROOT / "data/val.jsonl")[:12], SYSTEM)
+    gold = {json.dumps(r["messages"]): r["reference"] for r in rows}
+    shuffled = dict(zip(gold, [*list(gold.values())[1:], next(iter(gold.values()))], strict=True))
+    worse, better = (scripted(lambda messages, said=said: said[json.dumps(messages)]) for said in (shuffled, gold))
+    chance = metrics.proportion(1, 4)
+    for base, tuned, says in ((worse, better, "higher"), (better, worse, "lower"), (worse, worse, "inside the noise")):
+        evaluation.answer_all(rows, "base", base, 8)
+        evaluation.answer_all(rows, "tuned", tuned, 8)
+        scores = evaluation.score(rows, {"base": chance, "tuned": chance}, SYSTEM, seed=42)
+        assert says in scores["dialogues"]["bleu"]["verdict"] and says in scores["dialogues"]["rouge_l"]["verdict"]
+        assert "Holm over 2" in scores["dialogues"]["bleu"]["verdict"]
+        assert "not a primary score" in scores["dialogues"]["chrf"]["verdict"]
+        assert scores["quiz"]["verdict"] == scores["safety"]["verdict"] == "too few rows to tell"
 
 
 def test_empty_replies_are_kept_as_empty_text(scripted):

@@ -6,25 +6,26 @@ BLEU, chrF and ROUGE-L), is it safe (prompts with an expected behaviour, by writ
 
 import json
 import time
-from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import openai
 
-from . import metrics, models, quiz, safety, serving, testset
+from . import bleu, comparison, metrics, models, overlap, quiz, safety, serving, significance, testset
+from .comparison import MODELS, bars, score, table
 from .errors import UserError
 from .profile import ROOT
 from .run import Run
 
-MODELS = ("base", "tuned")
+__all__ = ["MODELS", "answer_all", "answer_quiz", "bars", "build", "inputs", "score", "table"]
+RULES = (bleu, comparison, metrics, overlap, quiz, safety, significance, testset)
 AT_ONCE = 8  # requests in flight: the server batches them
 
 
 def inputs(run: Run) -> list[Path]:
     """Files outside outputs/ that this stage depends on: the questions, the prompts, the rules that judge them."""
     files = [ROOT / run.profile.eval["quiz"], ROOT / run.profile.eval["safety"]]
-    return [*files, *(Path(module.__file__) for module in (metrics, quiz, safety, testset))]
+    return [*files, *(Path(module.__file__) for module in RULES)]
 
 
 def build(run: Run, work: Path) -> dict:
@@ -93,71 +94,6 @@ def answer_all(rows: list[dict], name: str, endpoint, max_tokens: int) -> None:
     with ThreadPool(AT_ONCE) as pool:
         for row, reply in zip(asked, pool.map(ask, asked, chunksize=1), strict=True):
             row[name] = reply
-
-
-def score(rows: list[dict], quiz_scores: dict, system: str, seed: int) -> dict:
-    """Scores of both models with n, 95 % intervals and a verdict in words; safety judgements are added to the rows.
-
-    A row that one model could not answer is left out for both, and named in `left_out`.
-    """
-    kept = [r for r in rows if all(r[name] is not None for name in MODELS)]
-    talks, prompts = ([r for r in kept if r["part"] == part] for part in ("dialogue", "safety"))
-    references = [r["reference"] for r in talks]
-    near = {name: metrics.similarity([r[name] for r in talks], references, seed) for name in MODELS}
-    for row in prompts:
-        for name in MODELS:
-            row[f"{name}_passes"], row[f"{name}_reason"] = safety.judge(
-                row["prompt"], row[name], row["expected"], system
-            )
-    safe = {name: safety.tally(prompts, name) for name in MODELS}
-    return {
-        "quiz": _compare(lambda name: quiz_scores[name]),
-        "dialogues": {measure: _compare(lambda name, m=measure: near[name][m]) for measure in metrics.names()},
-        "safety": _compare(lambda name: safe[name]["all"]),
-        "safety_categories": {
-            c: _compare(lambda name, c=c: safe[name]["categories"][c]) for c in safe["base"]["categories"]
-        },
-        "safety_failing": {name: safe[name]["failing"] for name in MODELS},
-        "measures": metrics.names(),
-        "left_out": [r["id"] for r in rows if r not in kept],
-    }
-
-
-def _compare(of: Callable[[str], dict]) -> dict:
-    both = {name: of(name) for name in MODELS}
-    return both | {"verdict": metrics.verdict(both["base"], both["tuned"])}
-
-
-def table(scores: dict[str, dict]):
-    """A data frame of scores: one row each, base and tuned with their 95 % intervals, n, and the verdict in words."""
-    import pandas as pd
-
-    def cell(score: dict) -> str:
-        if score["score"] is None:
-            return "–"
-        around = "" if score["low"] is None else f"  [{score['low']:.1f}, {score['high']:.1f}]"
-        return f"{score['score']:.1f}{around}"
-
-    rows = {
-        label: {name: cell(s[name]) for name in MODELS} | {"n": s["base"]["n"], "in words": s["verdict"]}
-        for label, s in scores.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def bars(scores: dict[str, dict], ylabel: str):
-    """Draw base beside tuned with 95 % intervals and return the Axes. Scores as in `table`."""
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots()
-    for i, name in enumerate(MODELS):
-        some = [{k: v[name][k] or 0 for k in ("score", "low", "high")} for v in scores.values()]
-        reach = [[max(0, s["score"] - s["low"]) for s in some], [max(0, s["high"] - s["score"]) for s in some]]
-        ax.bar([x + 0.4 * i - 0.2 for x in range(len(some))], [s["score"] for s in some], 0.36, yerr=reach, label=name)
-    ax.set_xticks(range(len(scores)), list(scores), rotation=20 if len(scores) > 4 else 0)
-    ax.set_ylabel(ylabel)
-    ax.legend()
-    return ax
 
 
 class _Clock:

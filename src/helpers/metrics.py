@@ -1,13 +1,28 @@
 """Scores of texts and of proportions, each with n and a 95 % interval."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from scipy.stats import binomtest
 
-RESAMPLES = 300  # of the rows, for one bootstrap interval
-SHORT = {"bleu": "BLEU", "chrf": "chrF", "rouge_l": "ROUGE-L", "chinese": "Chinese, %", "length": "length ratio"}
+from . import overlap
+from .significance import Sums, interval, mean, ratio
+
+SHORT = {
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "rouge_1_words": "ROUGE-1, words",
+    "rouge_2_words": "ROUGE-2, words",
+    "rouge_l_words": "ROUGE-L, words",
+    "distinct_1": "distinct-1, %",
+    "distinct_2": "distinct-2, %",
+    "chinese": "Chinese, %",
+    "length": "length ratio",
+}
 
 
 def proportion(passed: int, n: int) -> dict:
@@ -22,35 +37,47 @@ def proportion(passed: int, n: int) -> dict:
     return {"score": 100 * passed / n, "low": 100 * low, "high": 100 * high, "passed": passed, "n": n}
 
 
-def similarity(answers: Sequence[str], references: Sequence[str], seed: int = 0) -> dict[str, dict]:
-    """How near answers are to references, by four public measures; the interval is a bootstrap over rows.
+def sums(answers: Sequence[str], references: Sequence[str]) -> dict[str, Sums]:
+    """How near answers are to references, by public measures, each as sums over rows (see `significance`).
 
     - `bleu`: sacrebleu's corpus BLEU with the `zh` tokenizer (a Chinese character is a word), 0..100. Other tools
-      call other formulas BLEU; `names()` gives the exact signature.
+      call other formulas BLEU (`bleu.four`); `names()` gives the exact signature.
     - `chrf`: sacrebleu's chrF2 (character 1- to 6-grams), 0..100.
-    - `rouge_l`: ROUGE-L F1 by character (package rouge-chinese), mean over rows, 0..100.
+    - `rouge_1`, `rouge_2`, `rouge_l`: ROUGE F1 by character, mean over rows, 0..100; with `_words` by jieba word.
+    - `distinct_1`, `distinct_2`: distinct character n-grams in an answer, mean over rows, in percent. A loop is low.
     - `chinese`: Chinese characters among letters, digits and Chinese characters, mean over rows, in percent.
     - `length`: characters of all answers divided by characters of all references; 1 is the same length.
 
-    An empty answer scores 0 in each. Returns `score`, `low`, `high`, `n` for each.
+    An empty answer scores 0 in each.
     """
-    bleu, chrf = BLEU(tokenize="zh"), CHRF()
-    measures = {
-        "bleu": lambda a, r: float(bleu.corpus_score(a, [r]).score),
-        "chrf": lambda a, r: float(chrf.corpus_score(a, [r]).score),
-        "rouge_l": _mean_of(rouge_l),
-        "chinese": _mean_of(lambda a, r: 100 * chinese_share(a)),
-        "length": lambda a, r: sum(map(len, a)) / max(1, sum(map(len, r))),
+    pairs = list(zip(answers, references, strict=True))
+    by = {"": overlap.characters, "_words": overlap.words}
+    rouge = {end: [overlap.rouge(list(cut(a)), list(cut(r))) for a, r in pairs] for end, cut in by.items()}
+    return {
+        "bleu": _sacrebleu(BLEU(tokenize="zh"), answers, references),
+        "chrf": _sacrebleu(CHRF(), answers, references),
+        **{f"{name}{end}": mean([row[name] for row in rouge[end]]) for end in by for name in overlap.ROUGES},
+        **{f"distinct_{n}": mean([overlap.distinct([a], n) for a in answers]) for n in (1, 2)},
+        "chinese": mean([100 * chinese_share(a) for a in answers]),
+        "length": ratio([len(a) for a in answers], [len(r) for r in references]),
     }
-    return {name: _bootstrap(measure, list(answers), list(references), seed) for name, measure in measures.items()}
+
+
+def similarity(answers: Sequence[str], references: Sequence[str], seed: int = 0) -> dict[str, dict]:
+    """The scores of `sums` with their bootstrap intervals: `score`, `low`, `high`, `n` for each."""
+    return {name: interval(one, seed) for name, one in sums(answers, references).items()}
 
 
 def names() -> dict[str, str]:
     """The exact name of each text measure, to be printed beside its number."""
+    rouge = {f"rouge_{n}": f"ROUGE-{n.upper()} F1 by character, rouge-chinese, mean over rows" for n in ("1", "2", "l")}
     return {
         "bleu": f"corpus BLEU-4, sacrebleu {_signature(BLEU(tokenize='zh'))}",
         "chrf": f"chrF2, sacrebleu {_signature(CHRF())}",
-        "rouge_l": "ROUGE-L F1 by character, rouge-chinese, mean over rows",
+        **rouge,
+        **{f"{name}_words": text.replace("character", "jieba word") for name, text in rouge.items()},
+        "distinct_1": "distinct characters within an answer, mean over rows, %",
+        "distinct_2": "distinct character pairs within an answer, mean over rows, %",
         "chinese": "share of Chinese characters, mean over rows, %",
         "length": "length of answers / length of references",
     }
@@ -58,13 +85,7 @@ def names() -> dict[str, str]:
 
 def rouge_l(answer: str, reference: str) -> float:
     """ROUGE-L F1 by character in percent; spaces do not count; 0 when either is empty."""
-    from rouge_chinese import Rouge
-
-    if not answer.split() or not reference.split():
-        return 0.0
-    pair = (" ".join("".join(text.split())) for text in (answer, reference))
-    # The package adds 1e-8 to a denominator, so identical texts give 0.999999995.
-    return round(100 * Rouge(metrics=["rouge-l"]).get_scores(*pair)[0]["rouge-l"]["f"], 6)
+    return overlap.rouge(overlap.characters(answer), overlap.characters(reference))["rouge_l"]
 
 
 def chinese_share(text: str) -> float:
@@ -73,36 +94,17 @@ def chinese_share(text: str) -> float:
     return sum("\u4e00" <= c <= "\u9fff" for c in words) / len(words) if words else 0.0
 
 
-def verdict(base: dict, tuned: dict) -> str:
-    """What two scores with intervals allow us to say, in words."""
-    if base["low"] is None or tuned["low"] is None:
-        return "too few rows for an interval"
-    if base["low"] <= tuned["high"] and tuned["low"] <= base["high"]:
-        return "the intervals overlap: this sample shows no difference"
-    return f"tuned is {'higher' if tuned['low'] > base['high'] else 'lower'}, the intervals are apart"
+def _sacrebleu(metric: BLEU | CHRF, answers: Sequence[str], references: Sequence[str]) -> Sums:
+    # sacrebleu's own significance tests use these two methods, and they have no public name.
+    rows = metric._extract_corpus_statistics(list(answers), [list(references)]) if answers else []
 
+    def combine(totals: np.ndarray) -> np.ndarray:
+        def one(row: np.ndarray) -> float:
+            return metric._compute_score_from_stats(row.astype(int).tolist()).score
 
-def _mean_of(measure: Callable[[str, str], float]) -> Callable[[list[str], list[str]], float]:
-    known = {}  # the bootstrap meets the same pairs again and again
+        return np.apply_along_axis(one, -1, totals)
 
-    def mean(answers: list[str], references: list[str]) -> float:
-        for pair in set(zip(answers, references, strict=True)) - known.keys():
-            known[pair] = measure(*pair)
-        return float(np.mean([known[pair] for pair in zip(answers, references, strict=True)]))
-
-    return mean
-
-
-def _bootstrap(measure: Callable, answers: list[str], references: list[str], seed: int) -> dict:
-    n = len(answers)
-    if not n:
-        return {"score": None, "low": None, "high": None, "n": 0}
-    score, low, high = measure(answers, references), None, None
-    if n > 1:
-        drawn = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
-        scores = [measure([answers[i] for i in rows], [references[i] for i in rows]) for rows in drawn]
-        low, high = (float(x) for x in np.percentile(scores, [2.5, 97.5]))
-    return {"score": score, "low": low, "high": high, "n": n}
+    return Sums(np.asarray(rows, dtype=float), combine)
 
 
 def _signature(metric: BLEU | CHRF) -> str:
