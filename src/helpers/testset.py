@@ -71,6 +71,31 @@ def opening(prompt: str, system: str) -> list[dict]:
     return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
 
 
+def turns(rows: list[dict], system: str) -> list[dict]:
+    """Every counsellor turn of every dialogue as a row of its own, with what was said before it; none is generated.
+
+    So a dialogue of m exchanges asks for m replies, and each continues the written dialogue, not the model's own one.
+
+    Args:
+        rows: as `benchmarks.cpsycoune` reads them.
+    """
+    made = []
+    for row in rows:
+        talk = row["messages"] if row["messages"][0]["role"] == "system" else [*_system(system), *row["messages"]]
+        replies = [place for place, t in enumerate(talk) if t["role"] == "assistant"]
+        for number, place in enumerate(replies, 1):
+            if any(t["role"] == "user" for t in talk[:place]):  # an opening of the counsellor answers nobody
+                made.append(
+                    {"part": "dialogue", "id": f"{row['id']}/{number}", "talk": row["id"], "topic": row.get("topic")}
+                    | {"messages": talk[:place], "reference": talk[place]["content"]}
+                )
+    return made
+
+
+def _system(system: str) -> list[dict]:
+    return [{"role": "system", "content": system}] if system else []
+
+
 def dialogues(rows: list[dict], system: str) -> list[dict]:
     """Held-out dialogues up to the last counsellor turn, which becomes the reference.
 
