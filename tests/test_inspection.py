@@ -93,6 +93,21 @@ def test_no_shipped_dialogue_is_quarantined_or_repaired(name, tmp_path):
     assert report["quarantined"] == 0 and not (tmp_path / "out" / "repairs.jsonl").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "said, is_one",
+    [
+        ("我想死，没人懂我。", True),
+        ("我真的不想活了。", True),
+        ("想死你了，快回来。", False),
+        ("笑死我了，这个视频你一定要看。", False),
+        ("我没有想死，只是想请一天假。", False),
+        ("电影里的女主角最后自杀了，我哭了一晚上。", False),
+    ],
+)
+def test_crisis_reads_the_words_in_their_context(said, is_one):
+    assert lexicon.crisis([said], ["嗯，我在听。"]) is is_one
+
+
 def test_crisis_finds_the_shipped_dialogues_marked_with_risk():
     hits = Counter()
     for row in lines(DATA / "train.jsonl") + lines(DATA / "val.jsonl"):

@@ -134,11 +134,11 @@ def test_a_derivative_of_llama_says_so(monkeypatch):
 
     chosen = profile.load("h100-llama3.1-8b")
     records = {
-        "data": {"sources": {"all": "x.jsonl"}, "train_rows": 3, "val_rows": 1},
+        "data": {"sources": {"all": "x.jsonl"}, "train_dialogues": 3, "val_rows": 1},
         "sft": {
             "machine": {"gpu": "a card", "cpu": ""},
             "steps": 1,
-            "train_seconds": 1.0,
+            "seconds": 1.0,
             "eval_loss_before": 2.0,
             "eval_loss_after": 1.0,
         },
