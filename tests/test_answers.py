@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from helpers import answers, contamination, testset
-from helpers.answers import Answers
 from helpers.errors import UserError
+from helpers.evaluation import answers, contamination, testset
+from helpers.evaluation.answers import Answers
 from helpers.profile import ROOT
 
 ASK = [{"role": "user", "content": "我睡不着。"}]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from helpers import benchmarks, testset
 from helpers.errors import UserError
+from helpers.evaluation import benchmarks, testset
 
 SINGLE = {
     "id": 7,

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import openai
 import pytest
 
-from helpers import evaluation, metrics, quiz, safety, testset
 from helpers.errors import UserError
+from helpers.evaluation import metrics, quiz, safety, stage, testset
 from helpers.profile import ROOT, load
 
 SYSTEM = load("cpu-smollm2").sft["system"]
@@ -174,12 +174,12 @@ def test_replies_keep_their_rows_and_a_refused_row_is_left_out_for_both(scripted
         for i in range(9)
     ]
     echo = scripted(lambda messages: 400 if messages[-1]["content"] == "问3" else messages[-1]["content"])
-    evaluation.answer_all(rows, "base", echo, 8)
+    stage.answer_all(rows, "base", echo, 8)
     assert [r["base"] for r in rows] == ["问0", "问1", "问2", None, *(f"问{i}" for i in range(4, 9))]
     for row in rows:
         row["tuned"] = TEXTS[0]
     chance = metrics.proportion(1, 4)
-    results = evaluation.score(rows, {"base": chance, "tuned": chance}, SYSTEM, seed=42)
+    results = stage.score(rows, {"base": chance, "tuned": chance}, SYSTEM, seed=42)
     assert results["left_out"] == ["d3"]
     assert results["dialogues"]["bleu"]["tuned"]["score"] == pytest.approx(100)
     assert results["dialogues"]["bleu"]["tuned"]["n"] == 8
@@ -194,9 +194,9 @@ def test_a_better_and_a_worse_model_come_out_in_this_order_and_the_same_one_twic
     worse, better = (scripted(lambda messages, said=said: said[json.dumps(messages)]) for said in (shuffled, gold))
     chance = metrics.proportion(1, 4)
     for base, tuned, says in ((worse, better, "higher"), (better, worse, "lower"), (worse, worse, "inside the noise")):
-        evaluation.answer_all(rows, "base", base, 8)
-        evaluation.answer_all(rows, "tuned", tuned, 8)
-        scores = evaluation.score(rows, {"base": chance, "tuned": chance}, SYSTEM, seed=42)
+        stage.answer_all(rows, "base", base, 8)
+        stage.answer_all(rows, "tuned", tuned, 8)
+        scores = stage.score(rows, {"base": chance, "tuned": chance}, SYSTEM, seed=42)
         assert says in scores["dialogues"]["bleu"]["verdict"] and says in scores["dialogues"]["rouge_l"]["verdict"]
         assert "Holm over 2" in scores["dialogues"]["bleu"]["verdict"]
         assert "not a primary score" in scores["dialogues"]["chrf"]["verdict"]
@@ -205,7 +205,7 @@ def test_a_better_and_a_worse_model_come_out_in_this_order_and_the_same_one_twic
 
 def test_empty_replies_are_kept_as_empty_text(scripted):
     rows = [{"part": "dialogue", "id": "d", "messages": testset.opening("问", SYSTEM), "reference": "答"}]
-    evaluation.answer_all(rows, "base", scripted(lambda messages: None), 8)
+    stage.answer_all(rows, "base", scripted(lambda messages: None), 8)
     assert rows[0]["base"] == ""
 
 
@@ -214,7 +214,7 @@ def test_an_endpoint_that_is_down_is_one_sentence(scripted, broken):
     endpoint = Endpoint("http://127.0.0.1:9/v1") if broken == "down" else scripted(lambda messages: 500)
     rows = [{"part": "dialogue", "id": "d1", "messages": testset.opening("问", SYSTEM), "reference": "答"}]
     with pytest.raises(UserError, match="did not answer d1"):
-        evaluation.answer_all(rows, "base", endpoint, 8)
+        stage.answer_all(rows, "base", endpoint, 8)
 
 
 def test_evalscope_with_a_dead_endpoint_is_one_sentence(tmp_path):

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from nltk.metrics.agreement import AnnotationTask
 
-from helpers import agreement, judge, pairwise, rubric
 from helpers.errors import UserError
-from helpers.judge import Judge
+from helpers.evaluation import agreement, judge, pairwise, rubric
+from helpers.evaluation.judge import Judge
 
 KEY = "sk-a-secret-that-must-not-leak"
 GOOD = {"reason": "接住了情绪", "professionalism": 2, "empathy": 3, "usefulness": 1, "fluency": 3}

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from helpers import choices, likelihood, models, profile, significance, template
+from helpers import models, profile, template
 from helpers.errors import UserError
+from helpers.evaluation import choices, likelihood, significance
 
 PROFILE = profile.load(profile.REFERENCE)
 SINGLE = {

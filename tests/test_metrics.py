@@ -6,7 +6,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 
-from helpers import bleu, metrics, overlap
+from helpers.evaluation import bleu, metrics, overlap
 
 TEXTS = ["听起来你很累，最近睡得怎么样？", "一整年的准备，只差八分钟，换谁都会难受。"]
 CASES = [

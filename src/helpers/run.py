@@ -44,7 +44,11 @@ STAGES = {
     "export": Stage("05_export", "export", ("sft",), ("export",), ("ms-swift", "torch", "peft", "transformers"), 2.0),
     "deploy": Stage("06_deploy", "serving", ("export",), ("sft", "serve"), ("lmdeploy", "torch", "transformers")),
     "evaluate": Stage(
-        "07_evaluate", "evaluation", ("data", "export"), ("sft", "serve", "eval"), ("lmdeploy", "evalscope", "torch")
+        "07_evaluate",
+        "evaluation.stage",
+        ("data", "export"),
+        ("sft", "serve", "eval"),
+        ("lmdeploy", "evalscope", "torch"),
     ),
 }
 

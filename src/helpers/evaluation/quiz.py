@@ -6,8 +6,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from . import process
-from .errors import UserError
+from .. import process
+from ..errors import UserError
 from .metrics import proportion
 
 SUBSET = "psychology"

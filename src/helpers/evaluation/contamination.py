@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..inspection import rules
+from ..inspection.duplicates import GRAM, Others, grams
 from . import testset
-from .inspection import rules
-from .inspection.duplicates import GRAM, Others, grams
 
 LEAST = 6  # letters; a shorter question says too little to be called a repetition
 

@@ -9,8 +9,8 @@ from string import ascii_uppercase
 
 import numpy as np
 
+from ..errors import UserError
 from . import likelihood
-from .errors import UserError
 from .metrics import proportion
 from .significance import interval, mean
 

@@ -14,7 +14,7 @@ from multiprocessing.pool import ThreadPool
 import openai
 from pydantic import BaseModel, ValidationError
 
-from .errors import UserError
+from ..errors import UserError
 from .rubric import AXES, Ratings, prompt
 from .significance import interval, ratio
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import ascii_uppercase
 
-from .errors import UserError
+from ..errors import UserError
 
 _KINDS = {
     "single": "single",

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import openai
 
-from . import bleu, comparison, metrics, models, overlap, quiz, safety, serving, significance, testset
+from .. import models, serving
+from ..errors import UserError
+from ..profile import ROOT
+from ..run import Run
+from . import bleu, comparison, metrics, overlap, quiz, safety, significance, testset
 from .comparison import MODELS, bars, score, table
-from .errors import UserError
-from .profile import ROOT
-from .run import Run
 
 __all__ = ["MODELS", "answer_all", "answer_quiz", "bars", "build", "inputs", "score", "table"]
 RULES = (bleu, comparison, metrics, overlap, quiz, safety, significance, testset)

@@ -11,7 +11,7 @@ import threading
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import UserError
+from ..errors import UserError
 
 _PARTS = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")  # of a model folder: what changes answers
 
