@@ -8,6 +8,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,17 +44,25 @@ class Answers:
 
     def put(self, key: str, answer: str) -> None:
         """Keep an answer."""
-        # half an emoji, cut off by the token limit, is no valid text for SQLite
-        text = answer.encode("utf-8", "replace").decode("utf-8")
         with self._lock, self._file:
-            self._file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, text))
+            self._file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, answer))
+
+    def remember(self, key: str, compute: Callable[[], dict]) -> dict:
+        """What `compute` gives, kept as JSON: from the file if it is there, else computed and put there."""
+        kept = self.get(key)
+        if kept is None:
+            kept = json.dumps(compute())
+            self.put(key, kept)
+        return json.loads(kept)
 
     def __len__(self) -> int:
         with self._lock:
             return self._file.execute("SELECT count(*) FROM answers").fetchone()[0]
 
-    def close(self) -> None:
-        """Close the file."""
+    def __enter__(self) -> "Answers":
+        return self
+
+    def __exit__(self, *_) -> None:
         self._file.close()
 
 

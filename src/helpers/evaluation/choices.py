@@ -11,8 +11,6 @@ import numpy as np
 
 from ..errors import UserError
 from . import likelihood
-from .metrics import proportion
-from .significance import interval, mean
 
 ASK = {"single": "请选出唯一正确的选项，只回答字母。", "multiple": "请选出所有正确的选项，只回答字母。"}
 LEAD = "答案："
@@ -38,9 +36,8 @@ def score(model, tokenizer, questions: Sequence[dict], system: str) -> list[dict
         questions: `id`, `kind` (single, multiple), `question`, `A`, `B` …, `answer`.
 
     Returns:
-        For each question `id`, `kind`, `chosen`, `passes` (all of the answer and nothing else), `elastic`,
-        `unrotated` (what it would have chosen in the printed order alone) and `scores`, the mean log-probability of
-        each option.
+        For each question `id`, `chosen`, `unrotated` (what it would have chosen in the printed order alone) and
+        `scores`, the mean log-probability of each option.
 
     Raises:
         UserError: the tokenizer does not give each letter a token of its own behind the prompt.
@@ -52,14 +49,10 @@ def score(model, tokenizer, questions: Sequence[dict], system: str) -> list[dict
         tokens = letter_tokens(tokenizer, prompts[start], k)
         by_letter, start = seen[start : start + k][:, tokens], start + k
         means, first = average(by_letter), by_letter[0]
-        chosen, answer = choose(means, question["kind"]), question["answer"]
         rows.append(
             {
                 "id": question["id"],
-                "kind": question["kind"],
-                "chosen": chosen,
-                "passes": chosen == answer,
-                "elastic": elastic(chosen, answer),
+                "chosen": choose(means, question["kind"]),
                 "unrotated": choose(first, question["kind"]),
                 "scores": dict(zip(ascii_uppercase, map(float, means), strict=False)),
             }
@@ -90,30 +83,20 @@ def elastic(chosen: str, answer: str) -> float:
     return len(set(chosen)) / len(set(answer)) if set(chosen) <= set(answer) else 0.0
 
 
-def chance(questions: Sequence[dict]) -> float:
-    """What guessing scores by standard accuracy, in percent: one option, or one of all sets that are not empty."""
-    guesses = [1 / len(options(q)) if q["kind"] == "single" else 1 / (2 ** len(options(q)) - 1) for q in questions]
-    return 100 * float(np.mean(guesses)) if guesses else 0.0
+def chance(questions: Sequence[dict], elastically: bool = False) -> float:
+    """What blind guessing scores, in percent: one option of a `single`, one of all sets that are not empty of others.
 
-
-def summary(rows: Sequence[dict], seed: int = 0) -> dict:
-    """Scores of `score`'s rows in percent, for each kind: standard accuracy, elastic accuracy, and without rotation.
-
-    Returns:
-        By kind `accuracy` (with its Wilson interval), `elastic` (with its bootstrap interval), and `letters`: how often
-        each answer was chosen in the printed order alone, where a favourite shows.
+    Args:
+        elastically: by elastic accuracy, where a set inside the right one counts in part.
     """
-    found = {}
-    for kind in ASK:
-        some = [r for r in rows if r["kind"] == kind]
-        if some:
-            unrotated = [r["unrotated"] for r in some]
-            found[kind] = {
-                "accuracy": proportion(sum(r["passes"] for r in some), len(some)),
-                "elastic": interval(mean([100 * r["elastic"] for r in some]), seed),
-                "letters": {answer: unrotated.count(answer) for answer in sorted(set(unrotated))},
-            }
-    return found
+
+    def guess(question: dict) -> float:
+        k, right = len(options(question)), len(question["answer"])
+        if question["kind"] == "single":
+            return 1 / k
+        return (2 ** (right - 1) if elastically else 1) / (2**k - 1)
+
+    return 100 * float(np.mean([guess(q) for q in questions])) if questions else 0.0
 
 
 def letter_tokens(tokenizer, prompt: str, count: int) -> list[int]:

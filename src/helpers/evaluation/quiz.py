@@ -1,96 +1,95 @@
 """Multiple-choice questions scored by EvalScope's `general_mcq`, in its own process, offline."""
 
-import csv
 import json
 import shutil
-from collections import Counter
 from pathlib import Path
 
 from .. import process
 from ..errors import UserError
-from .metrics import proportion
 
-SUBSET = "psychology"
-COLUMNS = ("id", "question", "A", "B", "C", "D", "answer")
-CHANCE = 25.0  # percent: one right answer among four
-MAX_TOKENS = 12  # room for `答案：B` and a little clumsiness, not for an explanation first
+KINDS = ("single", "multiple")
+COLUMNS = ("id", "question", *"ABCDEFGHIJ", "answer")
+MAX_TOKENS = {"single": 12, "multiple": 16}  # room for `答案：B` and a little clumsiness, not for an explanation first
 
 
 def write(questions: list[dict], folder: Path) -> None:
-    """Write the two CSV files that `general_mcq` reads: `psychology_dev.csv` (examples: none) and `psychology_val.csv`.
+    """Write the files that `general_mcq` reads, `single_val.jsonl` and `multiple_val.jsonl`, each where it has rows.
 
     Args:
-        questions: single-answer rows of `data/quiz.jsonl`.
+        questions: rows of `data/quiz.jsonl`, with `kind`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in (("dev", []), ("val", questions)):
-        with open(folder / f"{SUBSET}_{split}.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-            table.writeheader()
-            table.writerows(rows)
+    for kind in KINDS:
+        rows = [{k: q[k] for k in COLUMNS if k in q} for q in questions if q["kind"] == kind]
+        if kind == "multiple":
+            rows = [row | {"answer": list(row["answer"])} for row in rows]
+        if rows:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (folder / f"{kind}_val.jsonl").write_text(lines, encoding="utf-8")
 
 
-def command(url: str, model: str, folder: Path, out: Path) -> list[str]:
-    """The EvalScope command that scores `<folder>/psychology_val.csv` through an OpenAI-compatible endpoint."""
-    data = {"general_mcq": {"local_path": str(folder), "subset_list": [SUBSET]}}
-    generation = {"max_tokens": MAX_TOKENS, "temperature": 0, "retries": 2, "timeout": 300}
+def command(url: str, model: str, folder: Path, kind: str, out: Path, password: str = "none") -> list[str]:
+    """The EvalScope command that scores `<folder>/<kind>_val.jsonl` through an OpenAI-compatible endpoint."""
+    data = {"local_path": str(folder), "subset_list": [kind]}
+    if kind == "multiple":
+        data["extra_params"] = {"multiple_correct": True}
+    generation = {"max_tokens": MAX_TOKENS[kind], "temperature": 0, "retries": 1, "timeout": 3600}
     return [
-        *("evalscope", "eval", "--eval-type", "openai_api", "--api-url", url, "--model", model),
-        *("--datasets", "general_mcq", "--dataset-args", json.dumps(data)),
-        *("--generation-config", json.dumps(generation), "--eval-batch-size", "8"),
+        *("evalscope", "eval", "--eval-type", "openai_api", "--api-url", url, "--api-key", password),
+        *("--model", model, "--datasets", "general_mcq", "--dataset-args", json.dumps({"general_mcq": data})),
+        *("--generation-config", json.dumps(generation), "--eval-batch-size", "8", "--ignore-errors"),
         *("--work-dir", str(out), "--no-timestamp"),
     ]
 
 
-def run(url: str, model: str, folder: Path, out: Path, log: Path) -> tuple[dict, dict[str, dict]]:
-    """Run EvalScope and read what it found; its work folder `out` is removed, its report kept as `<out>.json`.
+def run(url: str, model: str, folder: Path, kind: str, log: Path, password: str = "none") -> dict[str, dict]:
+    """Run EvalScope on the questions of one kind and read what it found; its report stays beside `log`, as `.json`.
+
+    Args:
+        password: of `gateway.opened`. A real key has no place here: EvalScope takes it on its command line only.
 
     Returns:
-        The score (see `read`) and, for each question id, `answer` (the text) and `letter` (what EvalScope read in it).
+        See `read`.
 
     Raises:
-        UserError: EvalScope failed, or did not get an answer to every question.
+        UserError: EvalScope failed, or got no answer at all.
     """
+    out = log.with_suffix("")
     shutil.rmtree(out, ignore_errors=True)
     try:
-        process.run(command(url, model, folder, out), log, {"HF_HUB_OFFLINE": "1"})
-        score, answers = read(out)
-        shutil.copy(_only(out, "reports/*/general_mcq.json"), out.with_suffix(".json"))
+        process.run(command(url, model, folder, kind, out, password), log, {"HF_HUB_OFFLINE": "1"})
+        found = read(out, kind)
+        shutil.copy(_only(out, "reports/*/general_mcq.json"), log.with_suffix(".json"))
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    return score, answers
+    return found
 
 
-def read(out: Path) -> tuple[dict, dict[str, dict]]:
-    """Read EvalScope's work folder: its report for the accuracy, its reviews for each answer.
+def read(out: Path, kind: str) -> dict[str, dict]:
+    """Read EvalScope's work folder.
 
     Returns:
-        Accuracy in percent with n and Wilson interval, `letters` (how often each letter was chosen), `unread`
-        (answers without a letter, which score 0), `chance`; and the answers by question id.
+        By question id `answer` (the text), `letter` (what EvalScope read in it; "" for none) and `score`, 0..1. With
+        several right answers this is the share of them that was named, and 0 with a wrong one. A question without
+        an answer is missing.
 
     Raises:
-        UserError: no report, or questions left unanswered: a score of the others would mislead.
+        UserError: no review, or one that does not agree with the report.
     """
-    report = json.loads(_only(out, "reports/*/general_mcq.json").read_text(encoding="utf-8"))
-    reviews = _only(out, f"reviews/*/general_mcq_{SUBSET}.jsonl").read_text(encoding="utf-8").splitlines()
-    done = report["execution_summary"]
-    if done["errored"] or done["incomplete"]:
-        raise UserError(f"EvalScope got {done['succeeded']} of {done['requested']} quiz answers; see its log.")
-    answers = {}
+    reviews = _only(out, f"reviews/*/general_mcq_{kind}.jsonl").read_text(encoding="utf-8").splitlines()
+    found = {}
     for review in map(json.loads, reviews):
         score = review["sample_score"]["score"]
-        answers[review["sample_score"]["sample_metadata"]["id"]] = {
+        (value,) = score["value"].values()
+        found[review["sample_score"]["sample_metadata"]["id"]] = {
             "answer": score["prediction"],
             "letter": score["extracted_prediction"],
-            "passes": bool(score["value"]["accuracy"]),
+            "score": float(value),
         }
-    accuracy, n = report["metrics"][0]["score"], report["metrics"][0]["num"]
-    letters = Counter(a["letter"] for a in answers.values() if a["letter"])
-    return proportion(round(accuracy * n), n) | {
-        "letters": dict(sorted(letters.items())),
-        "unread": n - letters.total(),
-        "chance": CHANCE,
-    }, answers
+    done = json.loads(_only(out, "reports/*/general_mcq.json").read_text(encoding="utf-8"))["execution_summary"]
+    if done["succeeded"] != len(found):
+        raise UserError(f"EvalScope reports {done['succeeded']} answers and reviewed {len(found)}; see its log.")
+    return found
 
 
 def _only(out: Path, pattern: str) -> Path:

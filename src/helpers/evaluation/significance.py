@@ -122,13 +122,15 @@ def holm(p: dict[str, float | None]) -> dict[str, float | None]:
     return corrected
 
 
-def words(found: dict, p: float | None, family: int = 1) -> str:
+def words(found: dict, p: float | None, family: int = 1, better: int = 1, name: str = "tuned") -> str:
     """A paired result in a sentence that claims no more than the numbers do.
 
     Args:
         found: from `paired` or `passes`.
         p: its p, corrected where several scores were asked.
         family: how many scores the correction counted; 1 means none was needed.
+        better: 1 where a higher score is better, -1 where a lower one is, 0 where neither is.
+        name: the second model.
     """
     if p is None:
         return "too few rows to tell"
@@ -136,7 +138,9 @@ def words(found: dict, p: float | None, family: int = 1) -> str:
     chance = ("p < 0.001" if p < 0.001 else f"p = {p:.3f}") + (f", Holm over {family}" if family > 1 else "")
     if p >= LEVEL:
         return f"inside the noise: {size}, {chance}"
-    return f"tuned is {'higher' if found['difference'] > 0 else 'lower'}: {size}, {chance}"
+    higher = found["difference"] > 0
+    verdict = ("better" if higher == (better > 0) else "worse") if better else "higher" if higher else "lower"
+    return f"{name} is {verdict}: {size}, {chance}"
 
 
 def _reach(statistic: Callable, n: int, seed: int) -> tuple[float, float]:

@@ -16,13 +16,15 @@ def collect(val: Path, quiz: Path, safety: Path, options: dict, system: str, see
     Dialogue and safety rows carry `messages`, ready for a chat endpoint; dialogue rows also a `reference`.
 
     Args:
-        options: the `eval` section of a profile (`quiz_rows`, `dialogue_rows`, `safety_rows`).
+        options: the `eval` section of a profile (`quiz_rows`, `multiple_rows`, `dialogue_rows`, `safety_rows`).
         system: the system prompt that the model was trained with.
     """
-    singles = [row for row in load(quiz) if row.get("kind", "single") == "single"]
+    questions = [{"kind": "single"} | row for row in load(quiz)]
     prompts = take(load(safety), "category", options["safety_rows"], seed)
+    counts = {"single": options["quiz_rows"], "multiple": options["multiple_rows"]}
+    asked = {kind: take((q for q in questions if q["kind"] == kind), "subject", n, seed) for kind, n in counts.items()}
     return [
-        *({"part": "quiz", **row} for row in take(singles, "subject", options["quiz_rows"], seed)),
+        *({"part": "quiz", **row} for rows in asked.values() for row in rows),
         *dialogues(load(val)[: options["dialogue_rows"]], system),
         *({"part": "safety", **row, "messages": opening(row["prompt"], system)} for row in prompts),
     ]
