@@ -35,6 +35,7 @@ class Asker:
         retries: of one request by the openai client.
         attempts: of one request whose answer was none.
         pause: seconds before the second attempt, doubled for each further one.
+        again: ask also what lies in the file.
         counts: `answered`, `from_file`, `retries`, `empty` (no text), `cut` (half a character at its end).
         failures: how often each reason for no answer came up.
     """
@@ -48,6 +49,7 @@ class Asker:
     retries: int = 4
     attempts: int = 3
     pause: float = 0.5
+    again: bool = False
 
     def __post_init__(self):
         self.client = client(self.url, self.key, self.timeout, self.retries)
@@ -63,7 +65,7 @@ class Asker:
             UserError: the key or the model is refused, or the endpoint counts as gone.
         """
         name = answers.key(self.who, messages, parameters)
-        text, source = self.kept.get(name), "from_file"
+        text, source = None if self.again else self.kept.get(name), "from_file"
         if text is None:
             text, source = self._ask(messages, parameters), "answered"
             self.kept.put(name, text)

@@ -52,7 +52,7 @@ def run(url: str, model: str, folder: Path, kind: str, log: Path, password: str 
         See `read`.
 
     Raises:
-        UserError: EvalScope failed, or got no answer at all.
+        UserError: EvalScope failed.
     """
     out = log.with_suffix("")
     shutil.rmtree(out, ignore_errors=True)
@@ -74,8 +74,11 @@ def read(out: Path, kind: str) -> dict[str, dict]:
         an answer is missing.
 
     Raises:
-        UserError: no review, or one that does not agree with the report.
+        UserError: no report, or one that does not agree with the reviews.
     """
+    done = json.loads(_only(out, "reports/*/general_mcq.json").read_text(encoding="utf-8"))["execution_summary"]
+    if not done["succeeded"]:
+        return {}
     reviews = _only(out, f"reviews/*/general_mcq_{kind}.jsonl").read_text(encoding="utf-8").splitlines()
     found = {}
     for review in map(json.loads, reviews):
@@ -86,7 +89,6 @@ def read(out: Path, kind: str) -> dict[str, dict]:
             "letter": score["extracted_prediction"],
             "score": float(value),
         }
-    done = json.loads(_only(out, "reports/*/general_mcq.json").read_text(encoding="utf-8"))["execution_summary"]
     if done["succeeded"] != len(found):
         raise UserError(f"EvalScope reports {done['succeeded']} answers and reviewed {len(found)}; see its log.")
     return found

@@ -54,6 +54,9 @@ def generate(rows: list[dict], name: str, asker: Asker, work: Path, max_tokens: 
 
     Returns:
         Why a row got no answer, by its id.
+
+    Raises:
+        UserError: EvalScope failed, the key or the model is refused, or the endpoint is gone.
     """
     asked = [row for row in rows if row["part"] == "quiz"]
     with gateway.opened(asker) as (url, password):
@@ -76,7 +79,10 @@ def generate(rows: list[dict], name: str, asker: Asker, work: Path, max_tokens: 
         row[name], row[f"{name}_letter"] = (answer["answer"], answer["letter"]) if answer else (None, None)
         if answer is None:
             lost[row["id"]] = "no answer for EvalScope"
-    return lost | asking.ask_all(rows, name, asker, max_tokens)
+    lost |= asking.ask_all(rows, name, asker, max_tokens)
+    if len(lost) == len(rows):
+        raise UserError(f"{asker.url} answered nothing ({', '.join(asker.failures)}); no score can be given.")
+    return lost
 
 
 def probabilities(run: Run, folder: Path, rows: list[dict], name: str, who: str, kept: Answers) -> None:

@@ -1,6 +1,8 @@
 """Scores as a table and as a figure, the same for one model and for two."""
 
-from .comparison import MODELS
+from pathlib import Path
+
+from ..chat import CRISIS
 from .metrics import SHORT
 
 LABELS = {
@@ -66,15 +68,17 @@ def draw(scores: dict[str, dict], xlabel: str, ax=None):
     return ax
 
 
-def sentences(scores: dict[str, dict]) -> str:
-    """A line for each score of a comparison: before, after, rows, verdict."""
-    lines = []
-    for name, one in scores.items():
-        before, after = (_short(one[model]["score"]) for model in _names(one))
-        lines.append(
-            f"{LABELS.get(name, name):32} {before:>6} -> {after:>6}  n={one[MODELS[0]]['n']:<4} {one['verdict']}"
-        )
-    return "\n".join(lines)
+def text(results: dict, where: Path) -> str:
+    """Everything that was scored, as lines for a terminal: tables, failing safety answers counted, trouble, places."""
+    lines = [f"{axis}\n{table(scores).to_string()}\n" for axis, scores in results["scores"].items() if scores]
+    for name, failing in results["failing"].items():
+        lost, kinds = results["left_out"][name], ", ".join(f"{k} {v}" for k, v in results["asking"][name].items())
+        lines.append(f"{name}: {len(failing)} safety answers fail, {len(lost)} rows left out; {kinds}")
+    if results["contaminated"]:
+        lines.append(f"left out, because the training data repeats them: {[r['id'] for r in results['contaminated']]}")
+    if "not_scored" in results:
+        lines.append(f"not scored: {results['not_scored']}")
+    return "\n".join([*lines, f"every answer: {where / 'answers.jsonl'}", CRISIS])
 
 
 def _names(one: dict) -> list[str]:
