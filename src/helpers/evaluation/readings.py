@@ -58,6 +58,7 @@ def generate(rows: list[dict], name: str, asker: Asker, work: Path, max_tokens: 
     Raises:
         UserError: EvalScope failed, the key or the model is refused, or the endpoint is gone.
     """
+    lost = asking.ask_all(rows, name, asker, max_tokens)  # first, because it notices at once that a key is refused
     asked = [row for row in rows if row["part"] == "quiz"]
     with gateway.opened(asker) as (url, password):
 
@@ -73,13 +74,11 @@ def generate(rows: list[dict], name: str, asker: Asker, work: Path, max_tokens: 
             asker.check()  # an endpoint that is gone is the better reason
             raise
     asker.check()
-    lost = {}
     for row in asked:
         answer = found.get(row["id"])
         row[name], row[f"{name}_letter"] = (answer["answer"], answer["letter"]) if answer else (None, None)
         if answer is None:
             lost[row["id"]] = "no answer for EvalScope"
-    lost |= asking.ask_all(rows, name, asker, max_tokens)
     if len(lost) == len(rows):
         raise UserError(f"{asker.url} answered nothing ({', '.join(asker.failures)}); no score can be given.")
     return lost
