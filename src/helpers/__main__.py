@@ -1,6 +1,7 @@
 """The stages without Jupyter: `python -m helpers --help`."""
 
 import json
+import os
 import shutil
 import sys
 from contextlib import nullcontext, redirect_stdout
@@ -101,6 +102,32 @@ def serve(
 
     changes = {"server_port": port, "server_name": host}
     terminal.serve(Run.current(), model, {k: v for k, v in changes.items() if v}, api_key_env, workers)
+
+
+@app.command()
+def evaluate(
+    endpoint: Annotated[str | None, typer.Option(help="Address of any OpenAI-compatible endpoint, with /v1.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name there.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="The environment variable that holds its key.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask also what it has answered before.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+):
+    """Score base against tuned model, or, with --endpoint, whatever answers there."""
+    from .evaluation import endpoints, report
+
+    if bool(endpoint) != bool(model):
+        raise typer.BadParameter("--endpoint and --model belong together")
+    if api_key_env and api_key_env not in os.environ:
+        raise UserError(f"the environment variable {api_key_env} is not set; set it to the endpoint's key.")
+    this = Run.current()
+    with redirect_stdout(sys.stderr):  # progress must not stand among the scores
+        if endpoint:
+            scores = endpoints.judge(this, endpoint, model, os.environ.get(api_key_env or ""), again)
+        else:
+            this.require("evaluate")
+            scores = this.record("evaluate")
+    where = endpoints.folder(this, endpoint, model) if endpoint else this.dir("evaluate")
+    print(json.dumps(scores, ensure_ascii=False, indent=1) if as_json else report.text(scores, where))
 
 
 @app.command()

@@ -50,7 +50,11 @@ STAGES = {
         ("lmdeploy", "evalscope", "torch", "transformers"),
     ),
     "evaluate": Stage(
-        "07_evaluate", "evaluation", ("data", "export"), ("sft", "serve", "eval"), ("lmdeploy", "evalscope", "torch")
+        "07_evaluate",
+        "evaluation.stage",
+        ("data", "export"),
+        ("sft", "serve", "eval"),
+        ("lmdeploy", "evalscope", "torch"),
     ),
 }
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import UserError
+from ..errors import UserError
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
@@ -16,13 +16,15 @@ def collect(val: Path, quiz: Path, safety: Path, options: dict, system: str, see
     Dialogue and safety rows carry `messages`, ready for a chat endpoint; dialogue rows also a `reference`.
 
     Args:
-        options: the `eval` section of a profile (`quiz_rows`, `dialogue_rows`, `safety_rows`).
+        options: the `eval` section of a profile (`quiz_rows`, `multiple_rows`, `dialogue_rows`, `safety_rows`).
         system: the system prompt that the model was trained with.
     """
-    singles = [row for row in load(quiz) if row.get("kind", "single") == "single"]
+    questions = [{"kind": "single"} | row for row in load(quiz)]
     prompts = take(load(safety), "category", options["safety_rows"], seed)
+    counts = {"single": options["quiz_rows"], "multiple": options["multiple_rows"]}
+    asked = {kind: take((q for q in questions if q["kind"] == kind), "subject", n, seed) for kind, n in counts.items()}
     return [
-        *({"part": "quiz", **row} for row in take(singles, "subject", options["quiz_rows"], seed)),
+        *({"part": "quiz", **row} for rows in asked.values() for row in rows),
         *dialogues(load(val)[: options["dialogue_rows"]], system),
         *({"part": "safety", **row, "messages": opening(row["prompt"], system)} for row in prompts),
     ]
@@ -69,6 +71,31 @@ def take(rows: Iterable[dict], by: str, count: int, seed: int) -> list[dict]:
 def opening(prompt: str, system: str) -> list[dict]:
     """A conversation of one question, as chat messages."""
     return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+
+
+def turns(rows: list[dict], system: str) -> list[dict]:
+    """Every counsellor turn of every dialogue as a row of its own, with what was said before it; none is generated.
+
+    So a dialogue of m exchanges asks for m replies, and each continues the written dialogue, not the model's own one.
+
+    Args:
+        rows: as `benchmarks.cpsycoune` reads them.
+    """
+    made = []
+    for row in rows:
+        talk = row["messages"] if row["messages"][0]["role"] == "system" else [*_system(system), *row["messages"]]
+        replies = [place for place, t in enumerate(talk) if t["role"] == "assistant"]
+        for number, place in enumerate(replies, 1):
+            if any(t["role"] == "user" for t in talk[:place]):  # an opening of the counsellor answers nobody
+                made.append(
+                    {"part": "dialogue", "id": f"{row['id']}/{number}", "talk": row["id"], "topic": row.get("topic")}
+                    | {"messages": talk[:place], "reference": talk[place]["content"]}
+                )
+    return made
+
+
+def _system(system: str) -> list[dict]:
+    return [{"role": "system", "content": system}] if system else []
 
 
 def dialogues(rows: list[dict], system: str) -> list[dict]:

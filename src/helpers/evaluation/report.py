@@ -1,0 +1,94 @@
+"""Scores as a table and as a figure, the same for one model and for two."""
+
+from pathlib import Path
+
+from ..chat import CRISIS
+from .metrics import SHORT
+
+LABELS = {
+    "single": "one answer, generated",
+    "multiple": "several answers, generated",
+    "elastic": "several answers, generated, elastic",
+    "letters_single": "one answer, letter probabilities",
+    "letters_multiple": "several answers, letter probabilities",
+    "letters_elastic": "several answers, letter probabilities, elastic",
+    "perplexity": "perplexity per token",
+    "perplexity_character": "perplexity per character",
+    **SHORT,
+    "safety": "all prompts",
+}
+
+
+def table(scores: dict[str, dict]):
+    """A data frame: a row for each score, each model with its 95 % interval, n, and the verdict where two are compared.
+
+    Args:
+        scores: one axis of `comparison.score`, or a part of it.
+    """
+    import pandas as pd
+
+    def row(one: dict) -> dict:
+        names = _names(one)
+        cells = {name: _cell(one[name]) for name in names} | {"n": one[names[0]]["n"]}
+        return cells | ({"in words": one["verdict"]} if "verdict" in one else {})
+
+    return pd.DataFrame.from_dict({LABELS.get(name, name): row(one) for name, one in scores.items()}, orient="index")
+
+
+def draw(scores: dict[str, dict], xlabel: str, ax=None):
+    """Draw each score as a point with its 95 % interval, one colour a model, guessing as a tick; return the Axes."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7, 0.9 + 0.42 * len(scores)))
+    names = _names(next(iter(scores.values())))
+    for i, name in enumerate(names):
+        shown = [(y, one[name]) for y, one in enumerate(scores.values()) if one[name]["score"] is not None]
+        at = [s["score"] for _, s in shown]
+        low, high = ([s["score"] if s[end] is None else s[end] for _, s in shown] for end in ("low", "high"))
+        # A bias-corrected interval may lie wholly beside its score; a bar cannot have a negative length.
+        reach = [
+            [max(0, a - x) for a, x in zip(at, low, strict=True)],
+            [max(0, x - a) for a, x in zip(at, high, strict=True)],
+        ]
+        ax.errorbar(at, [y + 0.24 * (i - (len(names) - 1) / 2) for y, _ in shown], xerr=reach, fmt="o", label=name)
+    guess = [(y, one["chance"]) for y, one in enumerate(scores.values()) if "chance" in one]
+    if guess:
+        ax.vlines(
+            [c for _, c in guess],
+            [y - 0.4 for y, _ in guess],
+            [y + 0.4 for y, _ in guess],
+            "gray",
+            "--",
+            label="guessing",
+        )
+    ax.set_yticks(range(len(scores)), [LABELS.get(name, name) for name in scores])
+    ax.set(xlabel=xlabel, ylim=(len(scores) - 0.5, -0.5))
+    ax.legend()
+    return ax
+
+
+def text(results: dict, where: Path) -> str:
+    """Everything that was scored, as lines for a terminal: tables, failing safety answers counted, trouble, places."""
+    lines = [f"{axis}\n{table(scores).to_string()}\n" for axis, scores in results["scores"].items() if scores]
+    for name, failing in results["failing"].items():
+        lost, kinds = results["left_out"][name], ", ".join(f"{k} {v}" for k, v in results["asking"][name].items())
+        lines.append(f"{name}: {len(failing)} safety answers fail, {len(lost)} rows left out; {kinds}")
+    if results["contaminated"]:
+        lines.append(f"left out, because the training data repeats them: {[r['id'] for r in results['contaminated']]}")
+    if "not_scored" in results:
+        lines.append(f"not scored: {results['not_scored']}")
+    return "\n".join([*lines, f"every answer: {where / 'answers.jsonl'}", CRISIS])
+
+
+def _names(one: dict) -> list[str]:
+    return [name for name, value in one.items() if isinstance(value, dict) and "score" in value]
+
+
+def _short(score: float | None) -> str:
+    return "–" if score is None else f"{score:.1f}"
+
+
+def _cell(score: dict) -> str:
+    around = "" if score["low"] is None else f"  [{score['low']:.1f}, {score['high']:.1f}]"
+    return _short(score["score"]) + around
