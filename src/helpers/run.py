@@ -50,6 +50,15 @@ STAGES = {
         ("sft", "serve", "eval"),
         ("lmdeploy", "evalscope", "torch"),
     ),
+    "improve": Stage(
+        "08_improve",
+        "improvement.stage",
+        ("data", "sft", "export", "evaluate"),
+        ("model", "sft", "improve"),
+        ("ms-swift", "trl", "torch", "peft", "transformers"),
+        1.0,
+        True,
+    ),
 }
 
 
@@ -80,6 +89,11 @@ class Run:
     @property
     def adapter(self) -> Path:
         return self.dir("sft") / "adapter"
+
+    @property
+    def yours(self) -> Path:
+        """What a person made here and no run can make again: ratings, bought dialogues. `clean` leaves it alone."""
+        return self.root.parent.parent / "yours" / self.root.name
 
     @property
     def merged(self) -> Path:

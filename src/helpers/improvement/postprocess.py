@@ -36,7 +36,9 @@ BLOCKS = {
 REPAIRS = ("half character", "loop", "mixed script", "no closing")
 _END = "。！？!?…”』」）)~～"
 _STRAY = re.compile(r"[\u0400-\u052f\u0600-\u06ff\u0e00-\u0e7f\u3041-\u30ff\uac00-\ud7af]+|(?<![A-Za-z])[A-Za-z]{12,}")
-_PHONE = re.compile(r"(?<![\d.])(?:400[-\s]?\d{3}[-\s]?\d{3,5}|\d{3,4}-\d{7,8}|1\d{10}|12\d{3}|95\d{3}|96\d{3,4}|1[12]\d)(?![\d.])")
+_PHONE = re.compile(
+    r"(?<![\d.])(?:400[-\s]?\d{3}[-\s]?\d{3,5}|\d{3,4}-\d{7,8}|1\d{10}|12\d{3}|95\d{3}|96\d{3,4}|1[12]\d)(?![\d.])"
+)
 _CALL = re.compile(r"打|拨|电话|热线|联系|call|dial", re.I)
 _UNIT = re.compile(r"\s*(?:分|秒|元|块|斤|公斤|岁|个|天|年|月|次|次|米|平|毫|mg|片|粒|万|人|号线|%|℃|度)")
 _LOOP = re.compile(r"(\D{2,24}?)\1{2,}|([^\W\d])\2{5,}", re.S)
@@ -149,9 +151,9 @@ def _whole(text: str) -> str:
 
 def _once(text: str) -> str:
     """A part that comes three times in a row comes once, and clauses that came before go, with all that follows."""
-    before = None
-    while before != text:
-        before, text = text, _LOOP.sub(lambda m: m[1] or m[2], text)
+    while loop := _LOOP.search(text):
+        part, rest = loop[1] or loop[2], text[loop.end() :]
+        text = text[: loop.start()] + part + ("" if part.startswith(rest) else rest)  # the last round may be cut short
     seen, kept = set(), []
     for sentence in lexicon.CLAUSE.findall(text) or [text]:
         plain = sentence.strip()
