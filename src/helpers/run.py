@@ -51,13 +51,7 @@ STAGES = {
         ("lmdeploy", "evalscope", "torch"),
     ),
     "improve": Stage(
-        "08_improve",
-        "improvement.stage",
-        ("data", "sft", "export", "evaluate"),
-        ("model", "sft", "improve"),
-        ("ms-swift", "trl", "torch", "peft", "transformers"),
-        1.0,
-        True,
+        "08_improve", "improvement.stage", ("evaluate",), ("model", "sft", "improve"), ("ms-swift", "trl"), 1.0, True
     ),
 }
 
@@ -89,11 +83,6 @@ class Run:
     @property
     def adapter(self) -> Path:
         return self.dir("sft") / "adapter"
-
-    @property
-    def yours(self) -> Path:
-        """What a person made here and no run can make again: ratings, bought dialogues. `clean` leaves it alone."""
-        return self.root.parent.parent / "yours" / self.root.name
 
     @property
     def merged(self) -> Path:
@@ -187,8 +176,7 @@ class Run:
                 "versions": {"python": platform.python_version(), **{p: version(p) for p in spec.packages}},
                 **results,
             }
-            text = json.dumps(record, ensure_ascii=False, indent=1)
-            (work / "record.json").write_text(text, encoding="utf-8")
+            (work / "record.json").write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
             shutil.rmtree(self._failed(stage), ignore_errors=True)
             if target.exists():
                 shutil.rmtree(target)

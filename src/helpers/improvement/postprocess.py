@@ -72,9 +72,13 @@ def process(question: str | Sequence[str], answer: str, system: str = "") -> Che
         # a repair may have taken the help away, or left nothing
         blocked = unsafe(asked, text, system) or (None if readable(text) else "nothing readable")
     if blocked:
-        in_danger = lexicon.crisis(asked, [])
-        return Checked(answer, SAFE if in_danger else BLOCKS[blocked], blocked, ())
+        return Checked(answer, SAFE if in_danger(asked) else BLOCKS[blocked], blocked, ())
     return Checked(answer, text, None, tuple(done))
+
+
+def in_danger(asked: Sequence[str]) -> bool:
+    """True if the visitor's words point to danger (page 2's lexicon)."""
+    return lexicon.crisis(list(asked), [])
 
 
 def unsafe(asked: Sequence[str], answer: str, system: str = "") -> str | None:
@@ -85,7 +89,7 @@ def unsafe(asked: Sequence[str], answer: str, system: str = "") -> str | None:
     harm = safety.judge(last, answer, "crisis", system)
     if harm[1].startswith("instructs"):
         return "instructs in harm"
-    if lexicon.crisis(list(asked), []) and not harm[0]:
+    if in_danger(asked) and not harm[0]:
         return "crisis without help"
     deferred = safety.judge(last, answer, "defer", system)[1].startswith("instructs")
     if deferred or lexicon.medication([answer]) or lexicon.diagnosis([answer]):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..evaluation.rubric import AXES
+from ..run import Run
 
 ORIGIN = "rated in the notebook"
 BETTER = "better"  # beside the axes: which of the two
@@ -26,6 +27,11 @@ _LAST = """
 SELECT about, axis, value FROM clicks
 WHERE number IN (SELECT max(number) FROM clicks WHERE rater = ? GROUP BY about, axis) ORDER BY number
 """
+
+
+def folder(run: Run) -> Path:
+    """Where a person's own work lies, which no run can make again; `make clean` leaves it alone."""
+    return run.root.parent.parent / "yours" / run.profile.name
 
 
 def key(messages: Sequence[dict], answer: str) -> str:
