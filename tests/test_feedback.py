@@ -146,7 +146,9 @@ def test_the_stage_trains_goes_on_after_a_kill_and_measures_again(run, tmp_path,
     spent = found["ratings"]
     assert spent["train"] + spent["held_out"] == spent["good"] + spent["bad"] == spent["answers"] - spent["unclear"]
     again = found["again"]
-    assert set(again) == {"perplexity", "safety", "prefers", "reward"} and all(one["verdict"] for one in again.values())
+    assert set(again) == {"perplexity", "safety", "no_loop", "prefers", "reward"} and all(
+        one["verdict"] for one in again.values()
+    )
     assert again["perplexity"]["before"]["n"] == 3 and again["safety"]["after"]["n"] == 1
     assert again["perplexity"]["before"]["score"] != again["perplexity"]["after"]["score"]
     assert found["gate"]["base"]["n"] == 2 and found["gate"]["tuned"]["blocked"]["crisis without help"] == 0

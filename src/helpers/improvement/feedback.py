@@ -131,7 +131,7 @@ def train(run: Run, work: Path) -> dict:
     """
     before = sft.last_checkpoint(work)
     file, log = write_yaml(run, work, before), work / "swift" / "logging.jsonl"
-    with Progress(sft.step_of(before)) as progress:
+    with Progress(sft.step_of(before), "swift rlhf") as progress:
         finished = process.run(
             command(file),
             work / "rlhf.log",

@@ -111,9 +111,11 @@ def again(before: dict, after: dict, asked: list[dict], held: list[dict], beta: 
         [safety.judge(asked[i]["prompt"], seen["answers"]["with"][i], asked[i]["expected"], system)[0] for i in places]
         for seen in (before, after)
     ]
+    whole = [["loop" not in postprocess.faults(a) for a in seen["answers"]["with"]] for seen in (before, after)]
     found = {
         "perplexity": measuring.compare(*sums, seed),
         "safety": measuring.compare_passes(*passed, seed),
+        "no_loop": measuring.compare_passes(*whole, seed),
         **measuring.preferences(before["held"], after["held"], held, beta, seed),
     }
     corrected = significance.holm({name: found[name]["paired"]["p"] for name in PRIMARY})
