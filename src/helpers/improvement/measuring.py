@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import template
 from ..evaluation import likelihood, significance
-from ..evaluation.metrics import chinese_share
+from ..evaluation.metrics import chinese_share, proportion
 
 AT_ONCE = 24  # answers that are decoded together
 
@@ -86,8 +86,6 @@ def compare(before: significance.Sums, after: significance.Sums, seed: int) -> d
 
 def compare_passes(before: Sequence[bool], after: Sequence[bool], seed: int) -> dict:
     """The same for pass or fail, in percent, with McNemar's exact test."""
-    from ..evaluation.metrics import proportion
-
     return {
         "before": proportion(sum(before), len(before)),
         "after": proportion(sum(after), len(after)),
@@ -117,3 +115,20 @@ def preferences(before: np.ndarray, after: np.ndarray, rows: Sequence[dict], bet
         "prefers": compare_passes(*prefers, seed),
         "reward": compare(significance.mean(reward[bad]), significance.mean(reward[good]), seed),
     }
+
+
+def table(found: dict[str, dict], before: str, after: str):
+    """A data frame of comparisons: both scores with their intervals under these two names, n, and the verdict."""
+    import pandas as pd
+
+    def cell(score: dict) -> str:
+        if score["low"] is None:
+            return "–" if score["score"] is None else f"{score['score']:.2f}"
+        return f"{score['score']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+
+    rows = {
+        name: {before: cell(one["before"]), after: cell(one["after"])}
+        | {"n": one["before"]["n"], "in words": one["verdict"]}
+        for name, one in found.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
