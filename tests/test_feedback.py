@@ -87,6 +87,13 @@ def test_preferences_of_planted_probabilities():
     assert same["prefers"]["after"]["n"] == 3
 
 
+def test_a_path_to_no_ratings_is_one_sentence(tiny, monkeypatch):
+    this = tiny.run
+    monkeypatch.setitem(this.profile.improve, "ratings", "data/none.jsonl")
+    with pytest.raises(UserError, match=r"none\.jsonl does not exist; give another path as improve\.ratings"):
+        stage.inputs(this)
+
+
 def test_words_speak_of_after():
     found = {"difference": -3.0, "low": -4.0, "high": -2.0}
     assert stage.words(found, 0.01, 3) == "after is lower: -3.0 [-4.0, -2.0], p = 0.010, Holm over 3"
@@ -141,7 +148,9 @@ def test_the_stage_trains_goes_on_after_a_kill_and_measures_again(run, tmp_path,
     monkeypatch.setitem(run.profile.improve, "max_steps", 6)
     found = stage.build(run, work)
     assert (found["train"]["steps"], found["train"]["resumed_at"]) == (6, 4)
-    assert "rlhf_type: kto" in (work / "rlhf.yaml").read_text() and (work / "adapter/adapter_config.json").is_file()
+    text = (work / "rlhf.yaml").read_text(encoding="utf-8")
+    assert "rlhf_type: kto" in text and str(work) not in text and str(run.dir("improve")) in text
+    assert (work / "adapter/adapter_config.json").is_file()
     assert not measuring.adapted(models.fetch(run.profile.model), work / "adapter")[0].training
     spent = found["ratings"]
     assert spent["train"] + spent["held_out"] == spent["good"] + spent["bad"] == spent["answers"] - spent["unclear"]

@@ -104,15 +104,15 @@ def arguments(run: Run, work: Path) -> dict:
         "ref_adapters": [str(run.adapter)],  # and is held near to it
         "eval_strategy": "no",
         "eval_on_start": False,
+        "packing": False,  # a few short answers; and KTO needs them side by side
         "swanlab_exp_name": f"{run.profile.name}-{given['rlhf_type']}",
         **given,
     }
 
 
-def write_yaml(run: Run, work: Path, resume: Path | None = None) -> Path:
-    """Write `rlhf.yaml`; `swift rlhf rlhf.yaml` runs it without this package."""
-    args = arguments(run, work) | ({"resume_from_checkpoint": str(resume)} if resume else {})
-    text = yaml.safe_dump(args, allow_unicode=True, sort_keys=False, width=120)
+def write_yaml(run: Run, work: Path, **more) -> Path:
+    """Write `rlhf.yaml`, with the paths of `work`; `swift rlhf rlhf.yaml` runs it without this package."""
+    text = yaml.safe_dump(arguments(run, work) | more, allow_unicode=True, sort_keys=False, width=120)
     file = work / "rlhf.yaml"
     file.write_text(f"# swift rlhf {file.name}\n{text}", encoding="utf-8")
     return file
@@ -130,7 +130,8 @@ def train(run: Run, work: Path) -> dict:
         `seconds` of this session, `steps`, `command`, `peak_rss_gib`, `train_log` (loss and rewards by step).
     """
     before = sft.last_checkpoint(work)
-    file, log = write_yaml(run, work, before), work / "swift" / "logging.jsonl"
+    resume = {"resume_from_checkpoint": str(before)} if before else {}
+    file, log = write_yaml(run, work, **resume), work / "swift" / "logging.jsonl"
     with Progress(sft.step_of(before), "swift rlhf") as progress:
         finished = process.run(
             command(file),
@@ -149,6 +150,8 @@ def train(run: Run, work: Path) -> dict:
     adapter.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copy(checkpoint / name, adapter / name)
+    # the folder is about to be renamed: the file that stays names the paths that stay
+    file.write_text(file.read_text(encoding="utf-8").replace(str(work), str(run.dir("improve"))), encoding="utf-8")
     return {
         "command": process.shown(command(Path("rlhf.yaml"))),
         "seconds": round(finished.seconds, 1),

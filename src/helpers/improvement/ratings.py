@@ -157,14 +157,19 @@ def check(scores: dict, where: str, partly: bool = False) -> None:
         raise UserError(f"{where}: no score for {', '.join(absent)}.")
 
 
+def exists(file: Path) -> None:
+    """Raise `UserError` unless there is such a file."""
+    if not Path(file).is_file():
+        raise UserError(f"{file} does not exist; give another path as improve.ratings in the profile.")
+
+
 def load(file: Path) -> list[dict]:
     """The rows of a file of ratings: `messages` that end with the visitor, `answer`, `rater`, `scores`.
 
     Raises:
         UserError: no such file, or the first line that is broken, with its number.
     """
-    if not Path(file).is_file():
-        raise UserError(f"{file} does not exist; give another path as improve.ratings in the profile.")
+    exists(file)
     rows = []
     for number, line in enumerate(Path(file).read_text(encoding="utf-8").split("\n"), 1):
         if not line.strip():

@@ -20,7 +20,9 @@ PRIMARY = ("perplexity", "safety", "prefers")  # decided before any run: Holm's 
 def inputs(run: Run) -> list[Path]:
     """Files outside outputs/ that this stage depends on."""
     code = (agreement, feedback, lexicon, likelihood, measuring, metrics, postprocess, ratings, safety, significance)
-    return [ROOT / run.profile.improve["ratings"], *(Path(m.__file__) for m in code)]
+    rated = ROOT / run.profile.improve["ratings"]
+    ratings.exists(rated)
+    return [rated, *(Path(m.__file__) for m in code)]
 
 
 def build(run: Run, work: Path) -> dict:
