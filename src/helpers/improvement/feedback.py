@@ -150,7 +150,7 @@ def train(run: Run, work: Path) -> dict:
     adapter.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copy(checkpoint / name, adapter / name)
-    # the folder is about to be renamed: the file that stays names the paths that stay
+    write_yaml(run, work)  # as for a whole training; and the folder is about to be renamed
     file.write_text(file.read_text(encoding="utf-8").replace(str(work), str(run.dir("improve"))), encoding="utf-8")
     return {
         "command": process.shown(command(Path("rlhf.yaml"))),

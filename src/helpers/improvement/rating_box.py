@@ -37,17 +37,15 @@ class RatingBox:
         self.scales = {(side, axis): self._scale(side, axis) for side in SIDES for axis in AXES}
         self.better = widgets.ToggleButtons(options=[("A", 0), ("tie", "tie"), ("B", 1)], description="better")
         self.better.observe(lambda change: self._choose(BETTER, change["new"]), "value")
-        self.keys = widgets.Text(placeholder=KEYS, layout=widgets.Layout(width="100%"))
+        self.keys = widgets.Text(placeholder=KEYS, layout=widgets.Layout(width="97%"))
         self.keys.observe(lambda change: self.press(change["new"]), "value")
-        columns = [
-            widgets.VBox(
-                [self.texts[side], *(self.scales[side, axis] for axis in AXES)], layout=widgets.Layout(width="50%")
-            )
-            for side in SIDES
-        ]
+        half = widgets.Layout(width="48%", margin="0 1% 0 0")
+        shown = [widgets.VBox([self.texts[side]], layout=half) for side in SIDES]
+        scales = [widgets.VBox([self.scales[side, axis] for axis in AXES], layout=half) for side in SIDES]
         steps = [self._button(text, step) for text, step in (("undo", "u"), ("previous", "p"), ("next", "n"))]
         note = widgets.HTML(f"<b>{CRISIS}</b>")
-        parts = [note, self.head, self.talk, widgets.HBox(columns), self.better, widgets.HBox(steps), self.keys]
+        answers = [widgets.HBox(shown), widgets.HBox(scales)]
+        parts = [note, self.head, self.talk, *answers, self.better, widgets.HBox(steps), self.keys]
         self.box = widgets.VBox(parts)
         self._show()
 
@@ -78,9 +76,9 @@ class RatingBox:
         scale = widgets.ToggleButtons(
             options=[(str(n), n) for n in range(4)],
             tooltips=anchors,
-            description=name,
+            description=f"{name} {axis}",
             value=None,
-            style=widgets.ToggleButtonsStyle(button_width="2.2em"),
+            style=widgets.ToggleButtonsStyle(button_width="2.2em", description_width="11em"),
         )
         scale.observe(lambda change: self._choose((side, axis), change["new"]), "value")
         return scale
