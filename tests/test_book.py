@@ -29,7 +29,7 @@ def test_toc_holds_every_page_once_in_the_order_of_the_files():
     there = {str(p.relative_to(ROOT).with_suffix("")) for p in PAGES} - {"README"}
     assert len(listed) == len(set(listed)) and set(listed) == there
     numbered = [x for x in listed if x.startswith("notebooks/")]
-    assert numbered == sorted(numbered) and len(numbered) == 7
+    assert numbered == sorted(numbered) and len(numbered) == 8
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -49,7 +49,7 @@ def test_links_resolve_and_no_path_of_a_machine_is_named(path):
     assert not re.search(r"(?<![\w.])/(?:home|root|work|tmp)/", text)
 
 
-@pytest.mark.parametrize("name", ["02_data", "05_export", "06_deploy", "07_evaluate"])
+@pytest.mark.parametrize("name", ["02_data", "05_export", "06_deploy", "07_evaluate", "08_improve"])
 def test_pages_with_answers_say_what_the_model_is_not(name):
     text = prose(ROOT / "notebooks" / f"{name}.ipynb")
     assert "clinician" in text and "12356" in text

@@ -71,7 +71,7 @@ def error(status: int) -> tuple[int, bytes]:
 
 def test_a_good_answer_is_asked_for_in_form_and_read():
     with scripted(json.dumps(GOOD)) as (one, seen):
-        assert ask(one) == {"answer": GOOD, "status": "judged", "attempts": 1, "retries": 0}
+        assert ask(one) == {"answer": GOOD, "status": "answered", "attempts": 1, "retries": 0}
     schema = seen[0]["response_format"]["json_schema"]["schema"]
     assert set(schema["required"]) == {"reason", *rubric.AXES} and schema["additionalProperties"] is False
     assert seen[0]["authorization"] == f"Bearer {KEY}" and seen[0]["temperature"] == 0
@@ -88,7 +88,7 @@ def test_the_scales_have_four_anchors_each_and_stand_in_the_prompt():
 def test_a_busy_server_is_asked_again(status):
     with scripted(error(status), error(status), json.dumps(GOOD)) as (one, seen):
         found = ask(one)
-    assert (found["status"], found["retries"], len(seen)) == ("judged", 2, 3)
+    assert (found["status"], found["retries"], len(seen)) == ("answered", 2, 3)
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -129,7 +129,7 @@ def test_a_server_that_is_down_is_given_up():
 def test_what_is_not_in_form_is_asked_again_and_then_counted(text):
     with scripted(text, json.dumps(GOOD)) as (one, seen):
         found = ask(one)
-    assert (found["status"], found["attempts"]) == ("judged", 2)
+    assert (found["status"], found["attempts"]) == ("answered", 2)
     assert "格式不对" in seen[1]["messages"][-1]["content"]
     with scripted(text) as (one, seen):
         found = ask(one)
@@ -147,10 +147,10 @@ def test_a_server_without_schemas_is_asked_plainly():
         return error(400) if "response_format" in body else json.dumps(GOOD)
 
     with scripted(plain) as (one, seen):
-        assert ask(one)["status"] == "judged"
+        assert ask(one)["status"] == "answered"
     assert len(seen) == 2
     with scripted(error(400)) as (one, seen):
-        assert ask(one)["status"] == "failed: the judge refuses this request (400)"
+        assert ask(one)["status"] == "failed: the endpoint refuses this request (400)"
     assert len(seen) == 3
 
 
@@ -209,7 +209,7 @@ def test_turns_are_rated_averaged_by_dialogue_and_failures_are_no_zeros():
     assert [r["scores"] and r["scores"]["empathy"] for r in ratings] == [3, 1, 1, 0, None, None]
     found = judge.summary(ratings)
     assert found["axes"]["empathy"]["score"] == pytest.approx(5 / 4) and found["axes"]["empathy"]["n"] == 2
-    assert found["turns"] == 4
+    assert found["turns"] == 4 and found["asked_again"] == 2 and found["retries"] == 0
     assert found["status"] == {
         "judged": 4,
         "failed: the model gave no reply": 1,

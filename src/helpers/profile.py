@@ -28,6 +28,7 @@ class Profile:
     export: dict
     serve: dict
     eval: dict
+    improve: dict
 
     def __str__(self) -> str:
         return f"{self.name} ({self.reason})"
@@ -111,13 +112,14 @@ def _upstream(section: str) -> set[str]:
         from .recipe import tools
 
         return {action.dest for action in tools.parser("lmdeploy serve api_server")._actions}
-    if section not in ("sft", "export"):
+    if section not in ("sft", "export", "improve"):
         return set()
     from dataclasses import fields
 
-    from swift.arguments import ExportArguments, SftArguments
+    from swift.arguments import ExportArguments, RLHFArguments, SftArguments
 
-    return {f.name for f in fields(SftArguments if section == "sft" else ExportArguments)}
+    takes = {"sft": SftArguments, "export": ExportArguments, "improve": RLHFArguments}[section]
+    return {f.name for f in fields(takes)}
 
 
 def _nearest(word: str, words) -> str:

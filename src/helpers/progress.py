@@ -21,9 +21,11 @@ class Progress:
 
     Args:
         step: where the run starts; what an earlier session printed is not printed again.
+        command: what is running.
     """
 
-    def __init__(self, step: int = 0):
+    def __init__(self, step: int = 0, command: str = "swift sft"):
+        self.command = command
         self.seen, self.kind, self.view, self.bar, self.printed = 0, where(), None, None, step
 
     def __enter__(self) -> "Progress":
@@ -51,7 +53,7 @@ class Progress:
     def _terminal(self, rows: list[dict]) -> None:
         from tqdm import tqdm
 
-        self.bar = self.bar or tqdm(desc="swift sft", unit="step", total=rows[-1]["max_steps"])
+        self.bar = self.bar or tqdm(desc=self.command, unit="step", total=rows[-1]["max_steps"])
         self.bar.n = rows[-1]["step"]
         losses = [r["loss"] for r in rows if "loss" in r]
         self.bar.set_postfix(loss=f"{losses[-1]:.3f}" if losses else "–")
@@ -67,7 +69,7 @@ class Progress:
         ax.set(xlabel="step", ylabel="loss (nats per token)", xlim=(0, last["max_steps"]))
         plt.close(figure)  # else the inline backend draws it a second time
         if self.view is None:
-            self.bar = IntProgress(max=last["max_steps"], description="swift sft")
+            self.bar = IntProgress(max=last["max_steps"], description=self.command)
             display(self.bar)
             self.view = display(figure, display_id=True)
         self.bar.value = last["step"]

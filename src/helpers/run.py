@@ -56,6 +56,9 @@ STAGES = {
         ("sft", "serve", "eval"),
         ("lmdeploy", "evalscope", "torch"),
     ),
+    "improve": Stage(
+        "08_improve", "improvement.stage", ("evaluate",), ("model", "sft", "improve"), ("ms-swift", "trl"), 1.0, True
+    ),
 }
 
 
@@ -179,8 +182,7 @@ class Run:
                 "versions": {"python": platform.python_version(), **{p: version(p) for p in spec.packages}},
                 **results,
             }
-            text = json.dumps(record, ensure_ascii=False, indent=1)
-            (work / "record.json").write_text(text, encoding="utf-8")
+            (work / "record.json").write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
             shutil.rmtree(self._failed(stage), ignore_errors=True)
             if target.exists():
                 shutil.rmtree(target)
