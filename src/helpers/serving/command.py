@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from .. import process
 from .. import profile as profiles
 from ..errors import UserError
 from ..recipe import Checked, Verdict, checking
@@ -20,7 +21,7 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def gpu_command(model: Path, options: dict) -> list:
+def gpu_command(model: Path | str, options: dict) -> list:
     """`lmdeploy serve api_server …` from the `serve` section of a profile."""
     words = [*TOOL.split(), model]
     for key, value in options.items():
@@ -71,6 +72,6 @@ def gpu_commands() -> list[dict]:
         for backend in BACKENDS:
             options = chosen.serve | {"backend": backend}
             bad = [f"{v.flag} {v.value}: {v.reason}" for v in objections(options)]
-            flags = len(validate(options).verdicts)
-            rows.append({"profile": name, "engine": backend, "flags": flags, "objections": "; ".join(bad) or "none"})
+            line = process.shown(gpu_command("./model", options))
+            rows.append({"profile": name, "engine": backend, "command": line, "objections": "; ".join(bad) or "none"})
     return rows

@@ -1,6 +1,7 @@
 """A load test with `evalscope perf`: more and more clients at once, until more of them bring no more tokens."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from ..errors import UserError
 from .client import Endpoint, messages
 from .recorded import COLUMNS
 
-LEVELS = {1: 2, 2: 4, 4: 8, 8: 16, 16: 32}  # clients at once: requests in all
+LEVELS = {1: 2, 2: 4, 4: 8, 8: 16, 16: 24}  # clients at once: requests in all
 TOKENS = 24  # of every answer, also of one that would have ended earlier
 SECONDS = 15  # after which a level sends no more requests
 
@@ -41,8 +42,10 @@ def sweep(endpoint: Endpoint, prompts: Path, folder: Path, log: Path, levels: di
         UserError: EvalScope failed, or not one request of a level was answered.
     """
     process.run(perf_command(endpoint, prompts, folder, levels), log, {"HF_HUB_OFFLINE": "1"})
+    shown = perf_command(replace(endpoint, api_key=None), Path(prompts.name), Path(folder.name), levels)
     return {
         "what": endpoint.engine,
+        "command": process.shown(shown),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "levels": [read_level(folder, clients, number) for clients, number in levels.items()],
     }

@@ -34,6 +34,8 @@ def serve(run: Run, model: Path | None, changes: dict, key_name: str | None, wor
     """
     key, options = read_key(key_name), run.profile.serve | changes
     server.check_access(options["server_name"], key)
+    if model is not None:
+        server.check_model(model)
     demand(options | ({"api_keys": key} if key else {}))
     if model is None:
         run.require("export")
