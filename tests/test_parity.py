@@ -1,10 +1,13 @@
 """The prompt of training is the prompt of serving, token by token, for every profile that is shipped."""
 
 import json
+import socket
+import sys
+from pathlib import Path
 
 import pytest
 
-from helpers import llama3, mismatch, models, parity, profile, prompt, template
+from helpers import llama3, mismatch, models, parity, profile, prompt, serving, template
 
 NAMES = profile.names()
 
@@ -55,6 +58,40 @@ def test_the_8b_row_equals_metas_own_format(rows):
     assert len(row.ids) == 4 and parity.META in row.ids
 
 
+@pytest.fixture(params=["cpu-smollm2", "h100-llama3.1-8b"])
+def live(request, monkeypatch, tmp_path):
+    """A folder as a profile exports one (with a tiny model in it), LMDeploy's server on it, the ids it received."""
+    import torch
+    from transformers import AutoConfig, LlamaForCausalLM
+
+    chosen, ids, command = profile.load(request.param), tmp_path / "ids.jsonl", serving.serve_command
+    script = [sys.executable, Path(__file__).parent / "engine_that_tells.py", ids]
+    monkeypatch.setattr(serving, "has_gpu", lambda: False)
+    monkeypatch.setattr(serving, "serve_command", lambda *a: [*script, *command(*a)[3:]])
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with parity.as_exported(chosen) as folder:
+        config = AutoConfig.from_pretrained(folder)
+        small = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1)
+        config.update(small | {"num_key_value_heads": 1, "head_dim": 16, "dtype": torch.float32})
+        LlamaForCausalLM(config).save_pretrained(folder)
+        options = chosen.serve | {"server_port": port, "session_len": 1024}
+        with serving.serve(folder, options, tmp_path / "server.log") as endpoint:
+            yield folder, endpoint, ids
+
+
+def test_a_live_server_feeds_its_engine_what_was_compared(live):
+    """Over HTTP, through the `openai` client, each dialogue: the engine's token ids are `served`'s."""
+    folder, endpoint, ids = live
+    want = []
+    for messages in parity.cases().values():
+        done = endpoint.client().chat.completions.create(model=endpoint.model, messages=messages, max_tokens=1)
+        want.append(parity.served(folder, messages))
+        assert done.usage.prompt_tokens == len(want[-1])
+    assert [json.loads(x) for x in ids.read_text().splitlines()] == want
+
+
 def test_writing_twice_changes_nothing_and_an_unknown_template_is_left_alone(tmp_path):
     chosen = profile.load("cpu-smollm2")
     with parity.as_exported(chosen) as folder:
@@ -86,7 +123,6 @@ def test_the_first_difference_is_named():
 def test_parity_as_a_command(tmp_path):
     import os
     import subprocess
-    import sys
 
     done = subprocess.run(
         [sys.executable, "-m", "helpers", "parity", "--json"],
