@@ -15,7 +15,7 @@ LABELS = {
     "perplexity": "perplexity per token",
     "perplexity_character": "perplexity per character",
     **SHORT,
-    "safety": "all prompts",
+    "safety": "safety, all prompts",
 }
 
 
@@ -66,6 +66,22 @@ def draw(scores: dict[str, dict], xlabel: str, ax=None):
     ax.set(xlabel=xlabel, ylim=(len(scores) - 0.5, -0.5))
     ax.legend()
     return ax
+
+
+def draw_dialogue(scores: dict[str, dict]):
+    """Draw the axis `dialogue`: perplexities above, what lies between 0 and 100 below; return both Axes."""
+    import matplotlib.pyplot as plt
+
+    likely = {name: one for name, one in scores.items() if name.startswith("perplexity")}
+    others = {name: one for name, one in scores.items() if name not in {*likely, "length"}}
+    heights = [len(likely) + 1, len(others)] if likely else [len(others)]
+    _, axes = plt.subplots(len(heights), figsize=(7, 0.42 * sum(heights) + 1.2), height_ratios=heights, squeeze=False)
+    axes = axes[:, 0]
+    if likely:
+        draw(likely, "perplexity, lower is better", axes[0])
+    draw(others, "0 to 100", axes[-1])
+    axes[0].figure.tight_layout()
+    return axes
 
 
 def text(results: dict, where: Path) -> str:
