@@ -1,6 +1,8 @@
 """Answers kept on disk, and evaluation rows that training data repeats."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -21,13 +23,32 @@ def test_an_answer_is_kept_and_belongs_to_model_prompt_and_parameters(tmp_path):
         answers.key("a", [*ASK, *ASK], {"max_tokens": 8}),
     }
     assert len(keys) == 4 and answers.key("a", ASK, {"x": 1, "y": 2}) == answers.key("a", ASK, {"y": 2, "x": 1})
-    kept = Answers(tmp_path / "a" / "answers.sqlite")
-    assert kept.get("k") is None
-    kept.put("k", "")
-    kept.put("j", "半个\ud83d")
-    kept.close()
+    with Answers(tmp_path / "a" / "answers.sqlite") as kept:
+        assert kept.get("k") is None
+        kept.put("k", "")
+        assert kept.remember("j", lambda: {"nats": [0.1 + 0.2]}) == {"nats": [0.1 + 0.2]}
     again = Answers(tmp_path / "a" / "answers.sqlite")
-    assert again.get("k") == "" and again.get("j") == "半个?" and len(again) == 2
+    assert again.get("k") == "" and len(again) == 2
+    assert again.remember("j", lambda: pytest.fail("it was kept")) == {"nats": [0.1 + 0.2]}
+
+
+def test_a_killed_run_leaves_whole_answers_and_no_other(tmp_path):
+    file = tmp_path / "answers.sqlite"
+    code = f"""
+import itertools, pathlib
+from helpers.evaluation.answers import Answers
+kept = Answers(pathlib.Path({str(file)!r}))
+for i in itertools.count():
+    kept.put(str(i), "好" * 2000)
+    print(i, flush=True)
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    while int(child.stdout.readline()) < 20:
+        pass
+    child.kill()
+    said = [int(line) for line in child.communicate()[0].split()] or [20]
+    kept = Answers(file)
+    assert len(kept) > said[-1] and {kept.get(str(i)) for i in range(len(kept))} == {"好" * 2000}
 
 
 def test_threads_share_one_file(tmp_path):

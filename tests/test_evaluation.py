@@ -264,24 +264,32 @@ def test_scores_become_a_table_and_a_figure():
         row |= {"base": "No.", "tuned": "好的，我们慢慢说。"}
     scores = comparison.score(rows, SYSTEM, 42)["scores"]
     table = report.table(scores["safety"])
-    assert table.loc["all prompts", "tuned"].startswith("100.0  [43.") and table.loc["all prompts", "n"] == 3
+    assert (
+        table.loc["safety, all prompts", "tuned"].startswith("100.0\u00a0[43.")
+        and table.loc["safety, all prompts", "n"] == 3
+    )
+    assert table.loc["safety, all prompts", ["p", "in words"]].tolist() == ["0.250 Holm", "inside the noise"]
     ax = report.draw(scores["safety"] | scores["safety_categories"], "passed, %")
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["all prompts", "c"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["safety, all prompts", "c"]
     assert list(report.table(comparison.score(rows, SYSTEM, 42, ("tuned",))["scores"]["safety"])) == ["tuned", "n"]
 
 
 def test_the_verb_judges_any_endpoint_and_the_key_is_written_nowhere(tiny, scripted, monkeypatch):
     monkeypatch.setenv("SOMEBODYS_KEY", KEY)
-    refused = SAFETY[0]["prompt"]
-    url = scripted(lambda messages: 400 if messages[-1]["content"] in refused else "答案：A 这个我不能帮你做。")
+    files = [ROOT / "data" / f"{name}.jsonl" for name in ("val", "quiz", "safety")]
+    asked = testset.collect(*files, PROFILE.eval, SYSTEM, PROFILE.sft["seed"])
+    first = {part: next(r for r in asked if r["part"] == part) for part in ("quiz", "safety")}
+    refused = (first["quiz"]["question"], first["safety"]["prompt"])
+    url = scripted(lambda m: 400 if any(r in m[-1]["content"] for r in refused) else "答案：A 这个我不能帮你做。")
     words = ["evaluate", "--endpoint", url, "--model", "theirs", "--api-key-env", "SOMEBODYS_KEY"]
     code, out, err = tiny.call(*words, "--json")
     assert code == 0, err
     scores = json.loads(out)
     assert scores["asking"]["model"]["from_file"] == 0 and "perplexity" not in scores["scores"]["dialogue"]
-    assert (
-        scores["scores"]["knowledge"]["single"]["model"]["n"] == 24 and "need the model's files" in scores["not_scored"]
-    )
+    assert scores["scores"]["knowledge"]["single"]["model"]["n"] == 23
+    assert "need the model's files" in scores["not_scored"]
+    lost = {first["quiz"]["id"]: "no answer for EvalScope", first["safety"]["id"]: "HTTP 400"}
+    assert scores["left_out"]["model"] == lost and scores["asking"]["model"]["failures"] == {"HTTP 400": 2}
     code, again, err = tiny.call(*words)
     assert code == 0 and "不是医生" in again, err
     (answers,) = tiny.run.root.glob("endpoints/*/answers.jsonl")

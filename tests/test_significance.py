@@ -83,6 +83,8 @@ def test_words_claim_no_more_than_the_numbers():
     assert significance.words(found | {"difference": -3.21}, 0.0001, 4).startswith("tuned is lower: -3.2")
     assert significance.words(found, 0.0001, 4).endswith("p < 0.001, Holm over 4")
     assert significance.words(found, 0.05).startswith("inside the noise")
+    assert significance.words(found, 0.01, better=1).startswith("tuned is better: +3.2")
+    assert significance.words(found, 0.01, better=-1, name="kto").startswith("kto is worse: +3.2")
     assert significance.words(found, None) == "too few rows to tell"
 
 

@@ -4,8 +4,7 @@ Held-out perplexity is the same for base and tuned only where they cut text alik
 well: tokenizers compare by it. Introduced in notebook 07.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,8 @@ from .significance import Sums
 BATCH = 8  # prompts in one forward pass
 
 
-@contextmanager
-def loaded(folder: Path) -> Iterator[tuple]:
-    """Model and tokenizer of a folder while the block runs: float32 on the CPU, bfloat16 on a GPU."""
+def load(folder: Path):
+    """Model and tokenizer of a folder: float32 on the CPU, bfloat16 on a GPU."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -25,10 +23,7 @@ def loaded(folder: Path) -> Iterator[tuple]:
     logging.disable_progress_bar()  # a notebook would show it in red
     gpu = torch.cuda.is_available()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if gpu else torch.float32)
-    yield model.to("cuda" if gpu else "cpu").eval(), AutoTokenizer.from_pretrained(folder)
-    del model
-    if gpu:
-        torch.cuda.empty_cache()  # the next server wants the memory
+    return model.to("cuda" if gpu else "cpu").eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def surprise(model, dialogues: Sequence[dict], characters: Sequence[int]) -> np.ndarray:

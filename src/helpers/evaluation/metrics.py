@@ -83,11 +83,6 @@ def names() -> dict[str, str]:
     }
 
 
-def rouge_l(answer: str, reference: str) -> float:
-    """ROUGE-L F1 by character in percent; spaces do not count; 0 when either is empty."""
-    return overlap.rouge(overlap.characters(answer), overlap.characters(reference))["rouge_l"]
-
-
 def chinese_share(text: str) -> float:
     """Chinese characters among all letters, digits and Chinese characters, 0..1; 0 for a text without any."""
     words = [c for c in text if c.isalnum()]

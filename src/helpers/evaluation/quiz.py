@@ -12,12 +12,13 @@ COLUMNS = ("id", "question", *"ABCDEFGHIJ", "answer")
 MAX_TOKENS = {"single": 12, "multiple": 16}  # room for `答案：B` and a little clumsiness, not for an explanation first
 
 
-def write(questions: list[dict], folder: Path) -> None:
+def write(questions: list[dict], folder: Path | str) -> None:
     """Write the files that `general_mcq` reads, `single_val.jsonl` and `multiple_val.jsonl`, each where it has rows.
 
     Args:
         questions: rows of `data/quiz.jsonl`, with `kind`.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         rows = [{k: q[k] for k in COLUMNS if k in q} for q in questions if q["kind"] == kind]

@@ -86,6 +86,8 @@ def generate(rows: list[dict], name: str, asker: Asker, work: Path, max_tokens: 
 
 def probabilities(run: Run, folder: Path, rows: list[dict], name: str, who: str, kept: Answers) -> None:
     """Read in this process what a model finds likely, and add it to the rows: letters chosen, surprise at replies."""
+    import torch
+
     system = run.profile.sft["system"]
     asked, talks = ([r for r in rows if r["part"] == part] for part in ("quiz", "dialogue"))
     whole = [[*row["messages"], {"role": "assistant", "content": row["reference"]}] for row in talks]
@@ -93,14 +95,15 @@ def probabilities(run: Run, folder: Path, rows: list[dict], name: str, who: str,
     def read() -> dict:
         cut = template.load(run.profile)
         encoded = [template.encode(cut, messages) for messages in whole]
-        with likelihood.loaded(folder) as (model, tokenizer):
-            letters = choices.score(model, tokenizer, asked, system)
-            surprise = likelihood.surprise(model, encoded, [likelihood.replies(m) for m in whole])
+        model, tokenizer = likelihood.load(folder)
+        letters = choices.score(model, tokenizer, asked, system)
+        surprise = likelihood.surprise(model, encoded, [likelihood.replies(m) for m in whole])
         return {"letters": letters, "surprise": surprise.tolist()}
 
     by_quiz = [[choices.wording(q, r) for r in range(len(choices.options(q)))] for q in asked]
     key = answers.key(who, [], {"letters": by_quiz, "surprise": whole, "system": system})
     found = kept.remember(key, read)
+    torch.cuda.empty_cache()  # the model is gone, and the next server wants its memory
     for row, one in zip(asked, found["letters"], strict=True):
         row[f"{name}_chosen"], row[f"{name}_unrotated"] = one["chosen"], one["unrotated"]
     for row, one in zip(talks, found["surprise"], strict=True):

@@ -15,12 +15,14 @@ LABELS = {
     "perplexity": "perplexity per token",
     "perplexity_character": "perplexity per character",
     **SHORT,
-    "safety": "all prompts",
+    "safety": "safety, all prompts",
 }
 
 
 def table(scores: dict[str, dict]):
-    """A data frame: a row for each score, each model with its 95 % interval, n, and the verdict where two are compared.
+    """A data frame: a row for each score, each model with its 95 % interval, n, and how the two compare.
+
+    The column `p` is corrected for the other primary scores (Holm) or marked as exploratory.
 
     Args:
         scores: one axis of `comparison.score`, or a part of it.
@@ -29,8 +31,14 @@ def table(scores: dict[str, dict]):
 
     def row(one: dict) -> dict:
         names = _names(one)
-        cells = {name: _cell(one[name]) for name in names} | {"n": one[names[0]]["n"]}
-        return cells | ({"in words": one["verdict"]} if "verdict" in one else {})
+        cells = {name: _cell(one[name]["score"], one[name]) for name in names} | {"n": one[names[0]]["n"]}
+        if "verdict" not in one:
+            return cells
+        found = one["paired"]
+        p = "–" if found["p"] is None else f"{found.get('p_holm', found['p']):.3f}"
+        kind = "Holm" if "p_holm" in found else "exploratory"
+        compared = {"difference": _cell(found["difference"], found), "p": f"{p} {kind}"}
+        return cells | compared | {"in words": one["verdict"].split(":")[0]}
 
     return pd.DataFrame.from_dict({LABELS.get(name, name): row(one) for name, one in scores.items()}, orient="index")
 
@@ -68,6 +76,22 @@ def draw(scores: dict[str, dict], xlabel: str, ax=None):
     return ax
 
 
+def draw_dialogue(scores: dict[str, dict]):
+    """Draw the axis `dialogue`: perplexities above, what lies between 0 and 100 below; return both Axes."""
+    import matplotlib.pyplot as plt
+
+    likely = {name: one for name, one in scores.items() if name.startswith("perplexity")}
+    others = {name: one for name, one in scores.items() if name not in {*likely, "length"}}
+    heights = [len(likely) + 1, len(others)] if likely else [len(others)]
+    _, axes = plt.subplots(len(heights), figsize=(7, 0.42 * sum(heights) + 1.2), height_ratios=heights, squeeze=False)
+    axes = axes[:, 0]
+    if likely:
+        draw(likely, "perplexity, lower is better", axes[0])
+    draw(others, "0 to 100", axes[-1])
+    axes[0].figure.tight_layout()
+    return axes
+
+
 def text(results: dict, where: Path) -> str:
     """Everything that was scored, as lines for a terminal: tables, failing safety answers counted, trouble, places."""
     lines = [f"{axis}\n{table(scores).to_string()}\n" for axis, scores in results["scores"].items() if scores]
@@ -85,10 +109,8 @@ def _names(one: dict) -> list[str]:
     return [name for name, value in one.items() if isinstance(value, dict) and "score" in value]
 
 
-def _short(score: float | None) -> str:
-    return "–" if score is None else f"{score:.1f}"
-
-
-def _cell(score: dict) -> str:
-    around = "" if score["low"] is None else f"  [{score['low']:.1f}, {score['high']:.1f}]"
-    return _short(score["score"]) + around
+def _cell(score: float | None, around: dict) -> str:
+    if score is None:
+        return "–"
+    # with spaces that do not break, a table in a narrow window keeps an interval in one piece
+    return f"{score:.1f}" + ("" if around["low"] is None else f"\u00a0[{around['low']:.1f},\u00a0{around['high']:.1f}]")

@@ -122,7 +122,7 @@ def holm(p: dict[str, float | None]) -> dict[str, float | None]:
     return corrected
 
 
-def words(found: dict, p: float | None, family: int = 1, better: int = 1, name: str = "tuned") -> str:
+def words(found: dict, p: float | None, family: int = 1, better: int = 0, name: str = "tuned") -> str:
     """A paired result in a sentence that claims no more than the numbers do.
 
     Args:
