@@ -2,6 +2,7 @@
 
 from .codes import CODES, actions
 from .files import MAX_TOKENS, OUTPUTS, inspect
+from .lexicon import FILE as LEXICON
 from .report import text
 
-__all__ = ["CODES", "MAX_TOKENS", "OUTPUTS", "actions", "inspect", "text"]
+__all__ = ["CODES", "LEXICON", "MAX_TOKENS", "OUTPUTS", "actions", "inspect", "text"]

@@ -1,184 +1,125 @@
-"""Words and context rules behind the flags `crisis`, `medication` and `diagnosis`."""
+"""The flags `crisis`, `medication` and `diagnosis`, from the words and context rules in data/lexicon.yaml."""
 
 import re
+from functools import cache
 
-CLAUSE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
+import yaml
 
-# ---- crisis: what a visitor says about himself, or about violence and neglect that happens to someone now ----
-_SELF_HARM = "|".join(
-    [
-        r"不想(?:再)?活(?!在|成|得|出|动)",
-        r"烧炭(?!火|烤|翁)|(?:买|备)(?:了|好)?(?:木)?炭[^。！？烤]{0,8}(?:走|死|睡|结束)|今晚就(?:走了?|解脱)(?=[，。！？了]|$)|一觉睡(?:过去|死)",
-        r"想(?:要|过)?(?:自杀|自尽|轻生|寻死|去死|死掉|一死了之|结束(?:自己的?|这条|我的|这一切|一切|生命|这条命|性命))",
-        r"(?<![太都真最可好很])想死(?![你他她它心党])",
-        r"自杀(?!率|式|小队|新闻|热线|未遂的案)",
-        r"(?:^|[，。！？\s])我?(?:真的?|好|就|只|也)?想死(?=[，。！？…了]|$)|一觉不醒|(?:如果|要是|假如)我(?:消失|没了|死)|自残|自伤|自尽|轻生|寻短见|寻死|寻了短见",
-        r"(?:割|划|划破|割了|划了|烫|咬|掐|抓|打|撞|伤害)(?:过|着|了)?(?:自己|我的?)(?:的)?(?:手腕|胳膊|手臂|大腿|头|脸|腿)?(?:[一几]?[刀道下])?(?=.{0,12}(?:疼|血|伤|疤|痛|刀|舒服|轻松|才))",
-        r"割腕|割脉|划手|划(?:自己的?)?(?:胳膊|手臂|手腕|大腿)|用刀(?:子|片)?(?:划|割)|刀片",
-        r"(?:胳膊|手臂|手腕|腿|大腿|身)上?(?:的|有|多|又|全是|都是)?.{0,8}(?:伤|疤|口子|血道|刀痕|划痕).{0,14}(?:自己|我)(?:弄|划|割|烫|掐|咬)",
-        r"伤害(?:了|过)?(?:我)?自己|弄伤自己|(?:打|掐|咬|烫|扇|捶)自己(?:一|的|到|出|好几|几|，|。|才)",
-        r"结束(?:这一切|一切|自己|生命|这条命|我这|性命)|了结(?:自己|这一切|这条|算)|(?:不如|还是|干脆|要不)(?:就)?(?:死了|走了算|一了百了|结束)",
-        r"一了百了|活不下去|活够了|活腻|活着(?:真|也|都|就|还)?(?:没|没有|有什么|是|只是|好像|跟|太|就是|受)(?:什么|啥|啥子|任何)?(?:意思|意义|劲|受罪|折磨|盼头|累赘|负担|拖累|煎熬|用|多余)",
-        r"(?:再也|不用|不要|别|不想)(?:再)?(?:也不用)?醒(?:来|过来)|一睡不(?:醒|起)|睡(?:着|过去)(?:了)?，?(?:就)?(?:不|别|再也|永远)",
-        r"(?:从|站|坐|爬|走|上)?.{0,6}(?:楼顶|天台|阳台|窗台|桥上|桥边|江边|河边|湖边|海边|铁轨|站台|栏杆|楼上).{0,24}(?:跳|往下|下去|结束|一步|翻|迈|掉下|没了|解脱|算了)",
-        r"(?<!价)跳(?:楼|河|江|海|桥|下去|轨)(?!价|机|梯|大甩卖|甩卖|绳)",
-        r"(?:写|留|写好|准备|藏).{0,6}(?:遗书|遗言|绝笔)|遗书|遗言",
-        r"(?:安眠药|药|农药|药片|药瓶).{0,10}(?:攒|囤|存|藏|一把|一瓶|全|都)(?:.{0,6}(?:吞|吃|喝|够|了))|(?:攒|囤|存|藏|吞)(?:了|着|下|好)?.{0,8}(?:安眠药|药片|药|农药)",
-        r"(?:吞|喝)(?:了)?(?:一瓶|一把|半瓶|整瓶|农药|药)",
-        r"(?:没有|没|少|要是没|如果没)了?我.{0,10}(?:更好|会好|就好|轻松|解脱|省心|清净|清静|过得好|一样|也行)",
-        r"(?:我)?(?:是|成了|就是|只是)(?:家里|他们|大家|所有人|你们|孩子|别人)?的?(?:负担|累赘|拖累|包袱)",
-        r"(?:不用|不必|别)(?:再)?(?:为|替|担心|操心|惦记|管)我?(?:操心|担心)?.{0,6}(?:了)?(?<=了)(?=.{0,6}$)(?<!不用担心我了)",
-        r"(?:去|早点去|想去|好去|能去|要去|跟|陪|随)(?:那边|地下|天上)?(?:找|陪|见)(?:他|她|老伴|我妈|我爸|妈妈|爸爸|爷爷|奶奶|孩子|老头子|老太婆)(?:去|走|了|算|吧|，|。|就)",
-        r"(?:想|要|干脆|就|跟着?她?他?)(?:一起)?(?:跟着?(?:他|她|老伴))(?:走|去)",
-        r"(?:想|好想|只想|真想|恨不得|要是能|希望|干脆|巴不得)(?:就|能|自己|我|马上|现在|这么|这样|永远|彻底|直接|从这(?:个)?(?:世界|世上))?(?:消失|没出生|没了|死|解脱|不在了|闭眼|睡死)(?!你|他|她|我了|机)",
-        r"从(?:这个)?(?:世界|世上)(?:上)?消失|不(?:想|该|应该)(?:来|留|待|存在)在?(?:这个)?(?:世上|世界|人世)|不配活|没(?:资格|脸|必要|勇气)(?:再)?活|不(?:如|敢)活|活在世上",
-        r"死(?:了|掉)(?:就|算了|也|才|倒|反而|是不是|会不会|一了|更)|去死(?:算|吧|了|好)|(?:死|走)(?:了)?(?:算了|干净|解脱|就好了)|(?:怎么|如何|哪种)(?:去)?死|死(?:法|的念头|的事|的方式)|(?:想|念头).{0,4}(?:到|起|着)死(?!机)",
-        r"(?:车|大货车|卡车|地铁|火车).{0,6}(?:撞|轧|碾)(?:过来|死|到|我)(?:.{0,4}(?:好|算|多))|往(?:车|车流|马路中间)(?:底下|里|上)?(?:冲|走|撞|钻)|冲(?:到|进|向)(?:马路|车流)|(?:方向盘|车).{0,6}(?:打|撞|冲)(?:向|下|出)(?:护栏|桥|河|沟|山)",
-        r"(?:后事|骨灰|墓地|遗嘱).{0,10}(?:交代|安排|写好|写在|告诉|交给|托付|分好|留给|选好|看好)",
-        r"(?:密码|存折|银行卡|房本).{0,8}(?:写给|交给|留给|告诉了?|给了).{0,6}(?:妈|爸|家里|孩子|儿子|女儿|老婆|老公|老伴|媳妇|妹|弟).{0,14}(?:平静|放心|轻松|牵挂|踏实|了断)",
-        r"(?:等|过完|忙完|陪完|送走|办完).{0,14}(?:就)?没(?:什么|啥)?(?:牵挂|惦记|放不下|遗憾)(?:的)?了|没(?:什么|啥)?牵挂(?:的)?了",
-        r"要是我不在了|(?:如果|等|假如)我不在了.{0,16}(?:你们|他们|孩子|房贷|他|她|家里)|只有一死|没死成|死不成|早走晚走|不打算回(?:去|来)了.{0,12}(?:谢谢|陪|再见)|来世再见|下辈子再见",
-        r"怎么(?:走|死|去).{0,4}(?:不疼|没有?痛苦|才?快|痛快)|日子我?都?选好了|(?:做个|来个|早点|早日)了断|闭(?:上)?眼.{0,8}(?:算了|不再睁开|再也不|睁不开|别睁|就好)",
-        r"弄疼自己|(?:又|还是|忍不住)?把自己(?:弄伤|割|划|烫|掐|抓)|(?:没|不)(?:再)?醒(?:过来|来)?(?:，)?(?:也|倒|就)(?:挺)?(?:好|没人管|行|算了)|醒不醒的?(?:也|都)|慢慢没了也(?:挺)?好|没了也(?:挺)?好",
-        r"那个念头(?:又|还|再)|活着没(?:啥|什么)?(?:滋味|盼头|奔头)|没个?盼头|这样活着|吃了也是老",
-        r"(?:告别|道别|最后一(?:次|条|封|面|顿|晚)).{0,12}(?:大家|你们|所有人|爸妈|家人|世界|人世|活)|道过?(?:了)?别.{0,10}解脱",
-        r"(?:猫|狗|东西|日记|衣服|照片|书).{0,6}(?:托付|送人|烧了|送(?:给|出去)|分(?:给|完)).{0,20}(?:以后|明天|从此|再也|走了|不用|没什么)",
-        r"(?:撑|熬|坚持|扛|活)不(?:下去|过(?:今晚|今天|明天|这个|去)|到(?:明天|天亮))",
-    ]
-)
-_VIOLENCE = "|".join(
-    [
-        r"(?:老公|丈夫|前夫|男朋友|男友|前男友|前任|对象|他|她|爸爸|我爸|妈妈|我妈|继父|后爸|后妈|父亲|母亲|公公|婆婆|哥哥|叔叔|姑父|舅舅|亲戚|老师|教练|老板|领导|室友|同学|他们|有人|儿子)(?![^，。]{0,3}(?:打电话|打了?(?:我)?(?:好几|一|几|两|三)?(?:通|个)?电话|打球|打工|打车|打字|打游戏|打呼|打包|打麻将|打牌|打扮|打扫|打招呼|打水|打饭|打针|打卡|打开|打量|打断|打鼾|打扰|打算|打发|打分|打气|打趣|打听|打印|打折|打磨))[^，。！？]{0,10}(?:动手|打(?:了|我|得|完|过我|他|她|伤|骂|孩子|人|妈|断|肿|到|在我)|掐(?:着|住|我|我的脖子)|扇(?:我|了)|踹(?:我|了)|踢(?:我|了)|揪(?:着|住)?我|家暴|殴打|砸(?:我|东西|手机|门)|拿刀|举刀|动刀|关(?:在|进|我)|锁(?:在|我|起)|跟踪|堵(?:我|在|着)|威胁|恐吓|要挟|强迫|逼(?:我|着我)(?:发生|脱|做那|拍|跟他)|摸(?:我|了我|了)|碰我|侵犯|性侵|强奸|猥亵|骚扰|偷拍|拍了我)",
-        r"(?:被(?!子|褥|单|窝)|挨)(?:[^，。！？]{0,8})(?:打(?:了|得|过|到|骂|伤|断|肿)|揍|殴打|家暴|掐|扇|踹|性侵|强奸|强暴|侵犯|猥亵|骚扰|跟踪|霸凌|欺凌|虐待|关在|锁在|威胁|偷拍|下药|摸了)|挨(?:打|揍|了(?:一顿|打|揍|巴掌))",
-        r"家暴|性侵|强奸|猥亵|霸凌|校园暴力|虐待(?!它|狗|猫)|裸照|私密(?:照|视频)",
-        r"(?:杀(?!了我吧)|弄死|捅|砍|整死|打死|掐死|毒死|烧死|撞死)(?:了|死)?(?:我|他|她|你|人|他们|全家|孩子|自己|掉)(?!气氛|时间)|同归于尽|(?:想|要|说).{0,4}(?:杀人|捅人|砍人|放火|报复社会)|(?:藏|买|带|揣|拿|备|磨|摸)(?:了|着|起|好)?(?:一)?把?(?:水果|菜|折叠|西瓜|小)?刀",
-        r"(?:打|摇|掐|捂|扔|摔|闷)(?:了|着|死|住)?(?:孩子|宝宝|娃|他|她|女儿|儿子)(?=.{0,14}(?:停不下|控制不住|忍不住|后怕|差点|手))|(?:差点|控制不住|忍不住).{0,10}(?:掐|捂|摔|扔|打|动手)",
-        r"(?:喝(?:了)?酒|喝醉|一喝醉).{0,8}(?:拿我|拿俺|打|砸|撒气)|(?:拿我|拿俺)撒气|(?:差点|快要?|忍不住).{0,4}(?:对他|对她|对孩子|对娃|对宝宝)?下(?:了)?手|让我去?(?:伤害|杀|害)|一命抵一命|不是他死就是|让他们全?完蛋|全家不得安宁|动手动脚|对我动手|让我脱|装了?定位|不许(?:我)?告诉(?:我)?(?:妈|爸|别人|任何人|大人)|贴着我蹭|往我身上蹭|摸我|把我(?:锁|关)(?:在|进|家|起)|碰过她|天天(?:在我|跟着我|堵).{0,8}(?:守|跟|堵)|欺负我|(?:骗我)?拍了(?:我的)?(?:照片|视频).{0,20}(?:发给|发到|不给钱)|东西都带好了|不敢回家|去杀",
-        r"(?:胳膊|手臂|腿|背|身|脸|脖子|眼)(?:上|睛|角|眶)?(?:.{0,6})(?:青一块|淤青|乌青|青了|紫了|肿了|烟头|掐痕|勒痕)",
-        r"(?:没饭吃|没人管(?:我|他|她|饭|孩子)|不给(?:我|他|她|饭|孩子|老人)?(?:们)?(?:饭吃|吃饭|饭|看病)|饿(?:着|了)(?:.{0,4}(?:两|三|几|一)(?:天|顿))|一个人(?:被)?(?:锁|关|扔)在|扔下(?:我|孩子|他|她|老人)|好几天没(?:吃|人))",
-    ]
-)
-# What is no crisis by itself, but is one where the counsellor asks about safety and names a way to reach help.
-_WEAK = re.compile(
-    r"(?:没|不|不肯|不敢|四|五|七|几|三|两)(?:正经|怎么|好好|天|顿).{0,4}(?:吃饭|吃东西)|只喝(?:了)?(?:水|点|黑咖啡)|喝了点米汤|眼前(?:一|发)黑|手抖|手在抖|墙上有|看见.{0,6}(?:虫|人影|东西爬)"
-    r"|药.{0,8}(?:停了|断了|扔了)|停了药|药我.{0,8}停|(?:一斤|半斤|一瓶|八两|第二瓶)(?:多)?|催吐|三天没睡|印子|渗血|消失|没了|想死|风挺大|顶层|桥上|送人了|都想好了"
-    r"|跟着我|跟到我|站在我|站着|堵|楼下|拦住|打|推了我|拽|皮带|反锁|报警|不敢出去|不敢上楼|别想好过|别好过|发给我|搂我|锁在|关机|拘|威胁"
-)
-# The counsellor asks about it: he has seen something.
-_ASKS_DEATH = re.compile(
-    r"(?:想过?|念头|打算|想要|是不是|有没有|会不会|准备|冒出|是想).{0,10}(?:自杀|结束(?:自己|生命|这一切|你的生命|这条命)|伤害自己|不想活|轻生|去死|想死|寻死|死|自伤|离开这个世界|了结)[^。！？]{0,12}[？吗]"
-)
-_ASKS_SAFETY = re.compile(
-    r"安全|离开|有没有人|身边|有谁|能叫|反锁|锁好|退到|受伤|流血|伤(?:口|势|得)|在附近|放下|今天就去|(?:去|到|上|挂|送).{0,6}(?:急诊|医院)|别一个人|陪着你|告诉.{0,4}(?:大人|老师)"
-)
-_HOTLINE = re.compile(r"12356|400-?161-?9995|12355|12338|110|120|报警|急诊")
-_CRISIS = re.compile(f"(?:{_SELF_HARM})|(?:{_VIOLENCE})")
-# The same words in a joke, a story, a game, a price, or with a "not" before them.
-_IDIOM = re.compile(
-    r"(?:笑|气|吓|忙|累|困|饿|渴|热|冷|烦|急|爱|美|羡慕|嫉妒|丑|尬|尴尬|馋|撑|痒|无聊|辣|酸|甜|乐|愁|羞|难过|开心|高兴|穷|堵|晒|冻|臭|吵|恨|萌|帅|蠢|笨|悔|后悔|担心|闷|疼|痛|苦|烦|恶心|浪漫|好看|可爱)(?:都|得|都要|快要?|要)?死(?:个人|人|我|他|她|你|了|啦|咯|掉了|宝宝)?(?!也|就|算)"
-    r"|想死(?:你|您|他|她|它|我了|个人|宝宝)|死(?:机|线|循环|党|敌|忠|角|记硬背|板|心眼|脑筋|胡同|皮赖脸|对头|扛|磕|磕到底|撑|等|活(?:不肯|不愿|不让|不去|不说|要|拉着)|结|路一条|灰|心塌地|里逃生|要面子|者为大|缠烂打|命(?:地|的|追|赶|学|跑|干)|理|顽固|水|穴|火山|海|侍|神|亡笔记|亡金属|亡搁浅)"
-    r"|跳楼(?:价|机|大甩卖)|跳(?:海|崖)价|打死(?:我)?(?:也|都)|要(?:死|命)(?:要活|啊|了)?|不要命|拼命|不见不散|至死不渝|生死(?:之交|与共|攸关)|找死|该死|作死|(?:社|猝|宅|穷)死|杀(?:时间|青|手锏|价|毒|熟|马特|气|软件)|自杀(?:式|小队)|秒杀|必杀|绝杀|抹杀|扼杀|封杀|屠杀|暗杀|击杀|刺杀|狼人杀|剧本杀|三国杀|死(?:了|掉)?(?:一|两|三|四|五|六|七|八|九|十|好几|几|\d+)(?:次|回|条命)|熬不过(?:夜|时差)|吃枪药"
-)
-_STORY = re.compile(
-    r"(?:电影|电视剧?|剧里|剧情|小说|书里|书中|漫画|动漫|动画|番里|游戏|副本|开黑|片子|纪录片|综艺|新闻|热搜|报道|视频里|播客|故事里|历史|课文|课上|话剧|剧本|歌词|主角|男主|女主|反派|角色|博主|主播|屈原|诗人|作家|明星|哲学|论文|选题|演讲|辩论|宣传|讲座|培训|志愿者|同学们讨论|考题|题目|作文|密室|剧本杀|段子|梦里|梦见|做梦|梦到)"
-)
-_NOT = re.compile(
-    r"(?:没有?|并?不是|不会|从来没|从没|绝不|并没|不至于|没想过|哪会|怎么会|别误会|不打算|未曾|不曾|才不)(?:真的?|要|说|再|到|觉得|有|想过?|打算|去|是|什么|过)*$"
-)
-_LIKE = re.compile(r"(?:像|好像|仿佛|似的|如同)(?:是)?(?:被人?|挨了?)?[^，。]{0,8}$|球场|比赛|球赛|游戏")
-_NOT_DONE = re.compile(r"(?:没有?|不|从不|没再|也没|也不)(?:再)?(?:怎么)?(?:打|骂|动手|碰|摸)")
-_NO_DANGER = re.compile(
-    r"(?:不是|没有|没想|并不|才不)(?:真的?)?(?:想|要|打算)(?:去)?(?:死|自杀|轻生)|只是(?:一时)?气话|开(?:个)?玩笑"
-)
+from ..profile import ROOT
+
+FILE = ROOT / "data" / "lexicon.yaml"
+SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
+_GAP = "[^，。！？；,!?;\n]{0,6}"  # …
+_WIDE = "[^。！？；!?;\n]{0,18}"  # ～
+
+
+@cache
+def words() -> dict:
+    """The whole lexicon."""
+    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+
+def pattern(phrases: list[str], topic: str = "crisis") -> re.Pattern:
+    """One pattern for the phrases, in the notation that the head of the lexicon describes."""
+    return re.compile("|".join(f"(?:{_expanded(p, topic)})" for p in phrases))
+
+
+def _expanded(phrase: str, topic: str = "crisis") -> str:
+    lists, phrase = words()[topic]["lists"], str(phrase)
+    while named := re.search(r"\{([a-z_]+)\}", phrase):  # a list may name another
+        phrase = phrase.replace(named[0], f"(?:{'|'.join(map(str, lists[named[1]]))})")
+    return re.sub(r"\((?!\?)", "(?:", phrase).replace("…", _GAP).replace("～", _WIDE)
+
+
+@cache
+def _signs(strength: str) -> dict[str, re.Pattern]:
+    return {name: pattern(sign["phrases"]) for name, sign in words()["crisis"][strength].items()}
+
+
+@cache
+def _context() -> dict[str, re.Pattern]:
+    rules, made = words()["crisis"]["ignored"], {}
+    for name, rule in rules.items():
+        for part in ("phrases", "needs"):
+            if part in rule:
+                made[name if part == "phrases" else f"{name}.{part}"] = pattern(rule[part])
+        if "before" in rule:
+            then = "|".join(_expanded(w) for w in rule.get("then", ["$^"]))
+            made[name] = re.compile(f"(?:{'|'.join(map(_expanded, rule['before']))})(?:{then})*$")
+    for name, phrases in words()["crisis"]["counsellor"].items():
+        made[name] = pattern(phrases if isinstance(phrases, list) else [phrases])
+    return made
 
 
 def crisis(visitor: list[str], counsellor: list[str]) -> bool:
-    """True if a visitor's words point to danger: the lexicon, less idioms, stories and negations."""
-    replies = "\n".join(counsellor)
-    asked = bool(_ASKS_DEATH.search(replies))
-    named = bool(_HOTLINE.search(replies)) and bool(_ASKS_SAFETY.search(replies))
-    whole = "".join(visitor)
-    story = bool(_STORY.search(whole))
-    for clause in CLAUSE.findall("。".join(visitor)):
-        plain = _IDIOM.sub(lambda m: "□" * len(m[0]), clause)
-        for found in _CRISIS.finditer(plain):
-            if _NOT.search(plain[: found.start()]) or _NO_DANGER.search(plain) and found[0][0] not in "不没活":
-                continue
-            if _LIKE.search(plain[: found.end()]) or _NOT_DONE.search(found[0]):
-                continue
-            if not story or asked or named:
-                return True
-    return asked and not story or named and bool(_WEAK.search(whole))
+    """True if a visitor's words point to danger: the signs of the lexicon, less what it says to ignore."""
+    return bool(reasons(visitor, counsellor))
 
 
-# ---- medication: the counsellor, not a doctor, names a medicine or moves a dose ----
-DRUGS = (
-    "舍曲林|帕罗西汀|氟西汀|百忧解|西酞普兰|艾司西酞普兰|来士普|左洛复|赛乐特|氟伏沙明|文拉法辛|度洛西汀|米氮平|曲唑酮|安非他酮|阿戈美拉汀|伏硫西汀|"
-    "丙咪嗪|阿米替林|多塞平|多虑平|黛力新|氟哌噻吨|丁螺环酮|坦度螺酮|阿普唑仑|劳拉西泮|氯硝西泮|地西泮|安定片|奥沙西泮|艾司唑仑|舒乐安定|咪达唑仑|唑吡坦|思诺思|佐匹克隆|"
-    "右佐匹克隆|扎来普隆|褪黑素|褪黑激素|安眠药|(?<![的心稳])安定(?![感心下的了期住性团局])|镇静剂|镇定药|抗抑郁药|抗焦虑药|抗精神病药|碳酸锂|锂盐|丙戊酸钠?|拉莫三嗪|卡马西平|奥氮平|喹硫平|思瑞康|利培酮|"
-    "阿立哌唑|氯氮平|氨磺必利|舒必利|奋乃静|氟哌啶醇|齐拉西酮|帕利哌酮|鲁拉西酮|哌甲酯|利他林|专注达|托莫西汀|择思达|普萘洛尔|心得安|美托洛尔|硝苯地平|谷维素|"
-    "苯海索|安坦|布洛芬|对乙酰氨基酚|阿司匹林|卡托普利|氨氯地平|二甲双胍|可乐定|苯巴比妥|异丙嗪|非那根|扑尔敏|氯雷他定|加巴喷丁|普瑞巴林|谷维素片|"
-    "安神补脑液|逍遥丸|归脾丸|朱砂安神丸|柏子养心丸|天王补心丹|乌灵胶囊|舒肝解郁胶囊|疏肝解郁胶囊|解郁丸|枣仁安神|速效救心丸|六味地黄丸|甜梦口服液|刺五加|圣约翰草|贯叶连翘|酸枣仁|维生素B|维生素b|抗抑郁|安神药|止痛药|助眠药|中成药"
-)
-_DOSE = (
-    r"(?:半|[一两二三四五六七八九十几\d.]+)\s*(?:片|粒|毫克|mg|MG|颗|丸|支|滴|包药|袋药|胶囊|勺药|毫升)"
-    r"(?=[，。、；！？,.!?]|$|[就够试再看每睡饭早晚压撑也吧先帮效顶稳一半两三]|安|药|的?(?:药|安定|褪黑))"
-)
-_TAKE = r"吃|服|含|买|备(?=[点些着好一])|停|加|减|换|用|试|喝|配合|搭配|来|开|调|断|吞|补|拿|借"
-_MEDICINE = re.compile(
-    rf"(?:{DRUGS})[^。！？]{{0,20}}(?:{_TAKE}|{_DOSE}|就行|就好|有效|见效|管用|效果|就够)|(?:{_TAKE})[^。！？]{{0,12}}(?:{DRUGS})"
-    rf"|(?:{_TAKE}|每[次天晚日]|早晚|睡前|饭后)[^。！？]{{0,8}}{_DOSE}"
-    rf"|(?:自己|直接|可以|先|干脆|慢慢|随时|自行|就)[^。！？]{{0,6}}(?:把药|把这个药|药量|剂量|用药|那个药|这药|药)[^。！？]{{0,6}}(?:停|加|减|换|断|翻倍|调)"
-    rf"|(?:停|加|减|换|断|翻)(?:掉|了|到|成|倍|大)?(?:这个|那个|一点|点)?(?:药量?|剂量)(?!的)"
-    r"|(?:药量|剂量)[^。！？]{0,6}(?:减|加|翻|停)(?:半|倍|一倍|一半|掉|量)|药[^。！？]{0,8}(?:就|可以|干脆)自己(?:停|减|加|断|换)|别告诉医生"
-)
-_DEFER = re.compile(
-    r"(?:(?<!不用)(?<!不必)(?<!不用再)(?<!不需要)(?<!别)(?<!不要)(?<!没必要)(?:问|请|听|找|看|跟|和|由|让|告诉|联系|带给|遵|征求|咨询|见|等)[^。！？]{0,8}(?:医生|大夫|医嘱|药师|精神科|门诊))"
-    r"|医生(?:来|才|再|给你|开的时候|说了算|定|判断|商量)|(?:别|不要|不能|不可以|先别|千万别|不建议|不敢|不该)(?:自己|擅自|随便|自行|突然|急着|乱|给你|替你|再)?[^。！？]{0,3}(?:停|加|减|动|改|吃|换|买|用|断|建议|推荐|开)"
-    r"|(?:没法|不能|无法|不会|没资格|没有资格|不懂|不敢|给不了)[^。！？]{0,10}(?:药|剂量|判断|建议)|遵医嘱|医师|医生(?:的)?(?:科学)?指导|打120|开具|突然停|担心|风险|危险|身体.{0,8}反应|抑制褪黑素|(?:没|不是|为什么|怎么|什么时候)[^。！？]{0,6}停药|停药(?:又|了?多久|正好)"
-)
-_NO_DOCTOR = re.compile(
-    r"(?:不用|不必|别|不需要|没必要|不要|甭)(?:再|去|总|老|每次)?(?:问|找|看|跟|听|告诉|麻烦|等)[^。！？]{0,6}(?:医生|大夫)|瞒着医生"
-)
+def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
+    """The names of the signs that make a dialogue a crisis; none, if it is none."""
+    rules, replies = _context(), "\n".join(counsellor)
+    asked = bool(rules["asks_death"].search(replies))
+    concern = asked or bool(rules["hotline"].search(replies) and rules["asks_safety"].search(replies))
+    weak, story = [], False
+    for turn in visitor:
+        told = False  # a story goes on for a sentence
+        for sentence in SENTENCE.findall(turn):
+            told, before = bool(rules["story"].search(sentence)), told
+            story |= told
+            plain = rules["idiom"].sub(lambda m: "□" * len(m[0]), sentence)
+            if not concern and (told or before) or rules["denial"].search(sentence):
+                continue
+            for name, sign in _signs("strong").items():
+                if any(_counts(plain, found) for found in sign.finditer(plain)):
+                    return [name]
+            weak += [name for name, sign in _signs("weak").items() if sign.search(plain)]
+    if asked and not story:
+        weak.append("asked")
+    return weak if concern else []
+
+
+def _counts(sentence: str, found: re.Match) -> bool:
+    rules, before = _context(), sentence[: found.start()]
+    if found[0][0] not in "不没别无" and rules["negation"].search(before):
+        return False
+    if rules["simile"].search(before):
+        return False
+    return not (
+        "我" not in before.replace("我们", "")
+        and rules["others_past"].search(before)
+        and rules["others_past.needs"].search(sentence)
+    )
+
+
+
+@cache
+def _part(topic: str, part: str) -> re.Pattern:
+    """One pattern for all phrases of a part of a topic."""
+    found = words()[topic][part]
+    groups = [rule["phrases"] for rule in found.values()] if isinstance(found, dict) else [found]
+    return pattern([phrase for phrases in groups for phrase in phrases], topic)
 
 
 def medication(replies: list[str]) -> bool:
     """True if a reply advises a medicine or a change of dose and does not leave it to a doctor."""
-    for reply in replies:
-        for clause in CLAUSE.findall(reply):
-            if _MEDICINE.search(clause) and (_NO_DOCTOR.search(clause) or not _DEFER.search(clause)):
-                if not clause.rstrip().endswith(("？", "?", "吗")) or _advises(clause):
-                    return True
-    return False
+    return any(_prescribes(sentence) for reply in replies for sentence in SENTENCE.findall(reply))
 
 
-def _advises(clause: str) -> bool:
-    return bool(re.search(r"你?(?:可以|应该|不妨|建议|就|试试|最好)", clause))
-
-
-# ---- diagnosis: the counsellor says as a fact what illness someone has ----
-ILLNESS = (
-    "抑郁症(?!状)|抑郁发作|抑郁障碍|重度抑郁|中度抑郁|轻度抑郁|产后抑郁|焦虑症(?!状)|焦虑障碍|广泛性焦虑|惊恐障碍|惊恐发作|恐惧症(?!状)|恐怖症(?!状)|社交恐惧(?!症状)|社恐症(?!状)|强迫症(?!状)|强迫性障碍|双相|躁郁症(?!状)|躁狂|"
-    "精神分裂|分裂症(?!状)|妄想症(?!状)|妄想障碍|被害妄想|人格障碍|边缘型人格|回避型人格|自恋型人格|偏执型人格|反社会人格|表演型人格|依赖型人格|多动症(?!状)|多动障碍|注意缺陷|注意力缺陷|ADHD|"
-    "自闭症(?!状)|孤独症(?!状)|阿斯伯格|阿尔茨海默|阿尔兹海默|老年痴呆|痴呆|创伤后应激|PTSD|应激障碍|适应障碍|厌食症(?!状)|暴食症(?!状)|贪食症(?!状)|进食障碍|躯体化障碍|躯体形式障碍|疑病症(?!状)|神经衰弱|神经症(?!状)|"
-    "癔症|解离|分离性障碍|失眠症(?!状)|睡眠障碍|嗜睡症|成瘾障碍|网络成瘾|酒精依赖|性瘾|抽动症|品行障碍|对立违抗|癫痫|甲亢|更年期综合征|精神病|心境障碍|恶劣心境|情感障碍|更年期抑郁|微笑型抑郁"
-)
-_STATES = re.compile(
-    rf"(?:你|您|他|她|孩子|妈妈|爸爸|父亲|母亲|丈夫|妻子|老公|老婆|儿子|女儿|这|这种|这些|老人|奶奶|爷爷|对象|男友|女友|室友|朋友)[^。！？]{{0,24}}"
-    rf"(?:就是|这是|正是|是|得了|得的是|得的|患有|患了|患上|属于|符合|确定|肯定|判断|断定|典型|表现|诊断|说明|表明|显示|标准|有|叫|患的是|算是|为|无疑)[^。！？]{{0,16}}(?:{ILLNESS})"
-    rf"|(?:{ILLNESS})[^。！？]{{0,10}}(?:无疑|没错|的(?:典型)?(?:症状|表现|特征|前兆)|没跑了|错不了|患者|已经)"
-    rf"|(?:诊断|判断|断定|确诊)[^。！？]{{0,8}}(?:为|是|成)[^。！？]{{0,6}}(?:{ILLNESS})"
-)
-_UNSURE = re.compile(
-    r"(?:如果|若|一旦|即使|有关)[^，。]{0,4}(?:确诊|症)|症患者(?:来说|常|而言)|面对[^，。]{0,8}患者|是不是|会不会|是否|能不能|可能|也许|或许|未必|不一定|不等于|不代表|并不是|不是(?!吗)|没法|无法|不能|不好(?:说|判断|下)|不敢|说不准|谈不上|算不算|不要给|别(?:急着)?给|贴标签|标签"
-    r"|(?:请|找|看|问|去|让|由|听)[^。！？]{0,8}(?:医生|专业|精神科|门诊|大夫|医院)|医生(?:说|讲|告诉|诊断|给|来|判断|写)|确诊(?:的|那|以后|之后|书|单|了|后)|诊断书|诊断单|你说|您说|你提到|听你|你刚才说|网上|量表|自测|怕(?:是|自己)|担心|以为|觉得自己|听说|吗[。？]?$|？$|\?$"
-)
+def _prescribes(sentence: str) -> bool:
+    part = lambda name: _part("medication", name).search(sentence)  # noqa: E731
+    if not part("advice") or part("left") and not part("no_doctor"):
+        return False
+    return not sentence.rstrip().endswith(("？", "?", "吗")) or bool(part("directive"))
 
 
 def diagnosis(replies: list[str]) -> bool:
     """True if a reply states an illness as a fact about someone in the dialogue."""
-    return any(
-        _STATES.search(clause) and not _UNSURE.search(re.sub(r"不用再?怀疑|不会错|不是别的|不是一般的?", "", clause))
-        for reply in replies
-        for clause in CLAUSE.findall(reply)
-    )
+    return any(_diagnoses(sentence) for reply in replies for sentence in SENTENCE.findall(reply))
+
+
+def _diagnoses(sentence: str) -> bool:
+    if not _part("diagnosis", "states").search(sentence):
+        return False
+    plain = re.sub(r"(?:不用再?|没什么好|不必再?|毋庸|无需)(?:怀疑|查|置疑)|不会错|不是别的|不是一般的?|不是[^，。]{1,8}，(?=[你您他她])", "", sentence)
+    return not _part("diagnosis", "unsure").search(plain)
