@@ -8,8 +8,9 @@ import pytest
 
 from helpers import profile, recipe
 from helpers.errors import UserError
-from helpers.recipe import reading, shell, tools
+from helpers.recipe import classes, reading, shell, tools
 
+LLAMA = "LLM-Research/Meta-Llama-3.1-8B-Instruct"
 PUBLISHED = profile.FOLDER / "original.yaml"
 
 
@@ -79,7 +80,6 @@ def test_the_ported_recipe_has_no_refusal_left(tmp_path):
         ("swift sft --trust_remote_code true", "--trust_remote_code", "unknown", ""),
         ("swift sft --learning_rates 1", "--learning_rates", "unknown", "--learning_rate 1"),
         ("swift sft --template llama4711", "--template", "bad value", ""),
-        ("swift sft --model_type llama3_1-8b-instruct", "--model_type", "bad value", ""),
         ("swift sft --deepspeed default-zero2", "--deepspeed", None, "--deepspeed zero2"),
         ("swift sft --output_dir 'my output'", "--output_dir", "ok", "--output_dir 'my output'"),
         ("swift sft —lora_rank 8", "—lora_rank", "unknown", "--lora_rank 8"),
@@ -95,7 +95,16 @@ def test_the_ported_recipe_has_no_refusal_left(tmp_path):
         ("lmdeploy serve api_server m --backend vllm", "--backend", "bad value", None),
         ("lmdeploy serve api_server m --trust-remote-code", "--trust-remote-code", "harmful", ""),
         ("lmdeploy serve api_server --tp 2 m", "--tp", "ok", "--tp 2"),
-        ("swift dpo --beta 0.1", "swift dpo", "unknown", "swift rlhf --rlhf_type dpo"),
+        ("swift dpo --beta 0.1", "swift dpo", "renamed", "swift rlhf --rlhf_type dpo"),
+        ("swift sft --config a.yaml", "--config", "unknown", ""),
+        ("swift sft --bf16", "--bf16", "bad value", "--bf16 true"),
+        ("swift sft --padding_free true", "--padding_free", "harmful", "--padding_free false"),
+        ("swift sft --model_type llama3_1-8b-instruct", "--model_type", "bad value", f"--model {LLAMA}"),
+        ("swift rlhf --ref_model_type qwen2-7b", "--ref_model_type", "bad value", ""),
+        ("swift deploy --ckpt_dir out/checkpoint-9-merged", "--ckpt_dir", "renamed", "--model out/checkpoint-9-merged"),
+        ("lmdeploy serve api_server m --chat-template llama3", "--chat-template", "bad value", "--chat-template hf"),
+        ("lmdeploy serve gradio http://127.0.0.1:1", "lmdeploy serve gradio", "unknown", None),
+        ("lmdeploy chat ./m --tp 2", "lmdeploy chat", "ok", None),
     ],
 )
 def test_one_flag(tmp_path, line, flag, status, working):
@@ -136,6 +145,65 @@ cd output && swift infer --model ./m  # the end
     assert second.command.tool == "swift infer" and second.view.args == {"model": ("./m",)}
 
 
+# As recipes of ms-swift 2 and 3 are written, shortened.
+OLD = {
+    "2, four cards": r"""
+nproc_per_node=2
+CUDA_VISIBLE_DEVICES=0,1 \
+NPROC_PER_NODE=$nproc_per_node \
+swift sft \
+    --model_type llama3_1-8b-instruct --sft_type lora --template_type AUTO --dtype AUTO --ddp_backend nccl \
+    --dataset AI-ModelScope/alpaca-gpt4-data-zh#500 --custom_train_dataset_path mine.jsonl \
+    --check_dataset_strategy warning --lora_target_modules DEFAULT --batch_size 1 --use_flash_attn true `# 快` \
+    --gradient_accumulation_steps $(expr 16 / $nproc_per_node) --deepspeed default-zero2 --quantization_bit 4 \
+    --self_cognition_sample 500 --model_name 小黄 'Xiao Huang' --save_total_limit 2 \
+""",
+    "2, preferences": r"""swift dpo --model_type llama3_1-8b-instruct --ref_model_type llama3_1-8b-instruct \
+    --sft_beta 0.1 --dataset a/b --batch_size 1""",
+    "2, quantized": r"""swift export --ckpt_dir out/vx-xxx/checkpoint-xxx --merge_lora true --quant_bits 4 \
+    --quant_method awq --dataset a/b --quant_seqlen 2048
+swift infer --ckpt_dir out/x --load_dataset_config true --max_new_tokens 9""".replace("\n", "\r\n"),
+    "3, flash": r"""NPROC_PER_NODE=4 swift rlhf --rlhf_type dpo --model Qwen/Qwen2.5-7B-Instruct --train_type lora \
+    --dataset a/b --attn_impl flash_attn --padding_free true --deepspeed zero3 \
+    --gradient_checkpointing_kwargs '{"use_reentrant": false}'""",
+    "3, serving": r"""CUDA_VISIBLE_DEVICES=1 swift deploy --adapters out/checkpoint-9 --infer_backend lmdeploy \
+    --lmdeploy_tp 2 --temperature 0.7 --served_model_name bot
+swift rollout --model a/b --vllm_tensor_parallel_size 2""",
+    "python -m": r"""D=$1
+torchrun --nproc_per_node=2 -m swift.cli.sft --model ./m --train_type full --dataset "$D/a.jsonl"
+python swift/cli/rlhf.py --rlhf_type kto --model ./m --dataset c.jsonl""",
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_an_old_recipe_ported_is_taken_by_the_installed_tools(tmp_path, name):
+    ported = recipe.port(verdicts(tmp_path, OLD[name]))
+    assert subprocess.run(["bash", "-n"], input=ported, text=True).returncode == 0
+    again = verdicts(tmp_path, ported)
+    comments = [line for line in ported.splitlines() if line.startswith("#")]
+    for one in again:
+        for v in one.verdicts:  # what is left is said in a comment: a blank, a choice, a package
+            name = v.value if v.flag == "(not given)" else v.flag
+            assert v.status == "ok" or (v.status == "harmful" and any(name in c for c in comments)), v
+        assert classes.construct(one.view.tool, one.view.args) in ("", classes.MISSING.format("msgspec"))
+
+
+def test_the_words_of_a_ported_recipe_are_those_that_were_meant(tmp_path):
+    ported = recipe.port(verdicts(tmp_path, OLD["2, four cards"]))
+    for words in (
+        "CUDA_VISIBLE_DEVICES=0,1 NPROC_PER_NODE=2 swift sft",
+        f"--model {LLAMA} ",
+        "--dataset AI-ModelScope/alpaca-gpt4-data-zh#500 mine.jsonl ",
+        "--gradient_accumulation_steps $(expr 16 / 2) ",
+        "--model_name 小黄 'Xiao Huang' ",
+        "--target_modules q_proj k_proj v_proj ",
+    ):
+        assert words in ported, words
+    assert "快" not in ported and ported.count("\n  --dataset ") == 1
+    served = recipe.port(verdicts(tmp_path, OLD["3, serving"]))
+    assert "CUDA_VISIBLE_DEVICES=1 lmdeploy serve api_server ./merged" in served and "--temperature 0.7" in served
+
+
 def test_a_comment_or_a_space_that_ends_a_command_is_found(tmp_path):
     for middle in ("  # --lora_rank 9 \\\n", "  --lora_alpha 3 \\ \n"):
         text = f"swift sft --model ./m \\\n{middle}  --dataset x/y"
@@ -171,6 +239,7 @@ def test_a_yaml_file_is_read_as_ms_swift_reads_it(tmp_path):
         ("hello world\nls -l\n", "holds no `swift"),
         ("swift sft --system 'open", "line 1: a quote ' is opened and never closed"),
         ("a: [1, 2\nb: 3", "holds no|not valid YAML"),
+        ("train:\n  args: {lora_rank: 8}\n", "is nested .`train:` holds keys.; ms-swift reads flat"),
     ],
 )
 def test_a_recipe_that_cannot_be_read_is_one_sentence(tmp_path, text, says):
@@ -182,7 +251,13 @@ def test_broken_yaml_bytes_and_no_file_are_one_sentence(tmp_path):
     (tmp_path / "b.yaml").write_text("a: [1, 2\nb: 3")
     (tmp_path / "c.yaml").write_text("- a\n- b\n")
     (tmp_path / "d.sh").write_bytes(b"swift sft \xff\xfe")
-    for name, says in (("b.yaml", "line 2 is not valid"), ("c.yaml", "holds no keys"), ("d.sh", "not UTF-8")):
+    (tmp_path / "e.md").write_text("swift sft --lora_rank 8\n" * 10**6)
+    for name, says in (
+        ("b.yaml", "line 2 is not valid"),
+        ("c.yaml", "holds no keys"),
+        ("d.sh", "not UTF-8"),
+        ("e.md", "has 23 MiB; give the file"),
+    ):
         with pytest.raises(UserError, match=says):
             reading.read(tmp_path / name)
     with pytest.raises(UserError, match="does not exist"):

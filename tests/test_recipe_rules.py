@@ -6,9 +6,10 @@ import importlib
 import pytest
 
 from helpers import llama3
-from helpers.recipe import looks, renames, rules, tools
+from helpers.recipe import classes, hubs, looks, renames, rules, tools, verbs
 from helpers.recipe.looks import View
 
+LMDEPLOY = "lmdeploy serve api_server"
 VERBS = ("sft", "rlhf", "export", "deploy", "infer", "app", "rollout", "eval")
 
 
@@ -42,9 +43,18 @@ def test_lmdeploys_old_names_are_refused_and_the_new_ones_taken():
 @pytest.mark.parametrize(("dest", "old"), renames.VALUES)
 def test_an_old_value_is_refused_or_means_nothing_and_the_new_one_is_taken(dest, old):
     new = renames.VALUES[dest, old]
-    tool = "lmdeploy serve api_server" if dest == "dtype" else "swift infer" if dest == "infer_backend" else "swift sft"
+    tool = (
+        "lmdeploy serve api_server"
+        if dest in ("dtype", "chat_template")
+        else "swift infer"
+        if dest == "infer_backend"
+        else "swift sft"
+    )
     view = View(tool, {dest: (old,)}, "shell", {})
     late = {"target_modules", "attn_impl"}  # strings to the parser; the tool stops later
+    if dest == "chat_template":
+        assert "not registered" in says(tool, chat_template=old) and not says(tool, chat_template="hf")
+        return
     refused = tools.ask(tool, (f"--{dest}", old)).refusal or any(
         r.when(view) for r in rules.TABLE if tool in r.tools and r.flag == dest and r.status == "bad value"
     )
@@ -53,12 +63,13 @@ def test_an_old_value_is_refused_or_means_nothing_and_the_new_one_is_taken(dest,
 
 
 def says(tool: str, **args) -> str:
-    return tools.construct(tool, {k: v if isinstance(v, tuple) else (v,) for k, v in args.items()})
+    return classes.construct(tool, {k: v if isinstance(v, tuple) else (v,) for k, v in args.items()})
 
 
 def proof_packing():
     assert "flash attention" in says("swift sft", model="m", dataset="d", packing="true")
     assert "flash attention" in says("swift sft", model="m", dataset="d", packing="true", attn_impl="sdpa")
+    assert "flash attention" in says("swift sft", model="m", dataset="d", padding_free="true")
     assert says("swift sft", model="m", dataset="d", packing="true", attn_impl="flash_attn") == ""  # stops later:
     if not looks.installed("flash_attn"):
         from transformers import LlamaConfig, LlamaForCausalLM
@@ -125,8 +136,8 @@ def proof_errors_hidden():
 
 
 def proof_other_hub():
-    assert looks.other_hub("meta-llama/Meta-Llama-3.1-8B-Instruct") == "LLM-Research/Meta-Llama-3.1-8B-Instruct"
-    assert looks.other_hub("LLM-Research/Meta-Llama-3.1-8B-Instruct") == ""
+    assert hubs.other_hub("meta-llama/Meta-Llama-3.1-8B-Instruct") == "LLM-Research/Meta-Llama-3.1-8B-Instruct"
+    assert hubs.other_hub("LLM-Research/Meta-Llama-3.1-8B-Instruct") == ""
     from swift.arguments import SftArguments
 
     assert SftArguments.__dataclass_fields__["use_hf"].default is False
@@ -258,7 +269,9 @@ PROOFS = {
     "tuner-unknown": proof_registry,
     "deepspeed-preset": proof_deepspeed,
     "cache-zero": proof_cache_zero,
+    "ref-model-type-unknown": proof_registry,
     "packing-needs-flash-attention": proof_packing,
+    "padding-free-needs-flash-attention": proof_packing,
     "target-modules-comma": proof_comma,
     "template-dated": proof_template,
     "no-validation-set": proof_validation,
@@ -294,3 +307,22 @@ def test_the_installed_packages_behave_as_the_rule_says(proof, tmp_path):
 def test_a_package_rule_speaks_only_where_the_package_is_missing(name, value, package):
     view = View("swift sft", {name: (value or "x",)}, "shell", {})
     assert looks.missing(view, name, value or "x", package) != looks.installed(package)
+
+
+def test_verbs_of_today_are_the_packages_own_and_the_old_ones_are_gone():
+    there = verbs.installed()
+    for old, (new, words) in verbs.RENAMED_VERBS.items():
+        assert old not in there and new in there
+        assert not words or not tools.ask(new, words).refusal
+    assert {"lmdeploy chat", "lmdeploy lite", "swift web-ui"} <= there and not set(verbs.INSTEAD) & there
+
+
+def test_a_model_type_of_ms_swift_2_names_a_model():
+    known = {
+        "llama3_1-8b-instruct": "LLM-Research/Meta-Llama-3.1-8B-Instruct",
+        "llama3-8b-instruct": "LLM-Research/Meta-Llama-3-8B-Instruct",
+        "qwen2_5-7b-instruct": "Qwen/Qwen2.5-7B-Instruct",
+        "qwen1half-7b-chat": "Qwen/Qwen1.5-7B-Chat",
+        "internlm2_5-7b-chat": "Shanghai_AI_Laboratory/internlm2_5-7b-chat",
+    }
+    assert {k: hubs.of_type(k) for k in known} == known and hubs.of_type("llama") == hubs.of_type("nobody-7b") == ""

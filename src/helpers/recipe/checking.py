@@ -4,11 +4,16 @@ import re
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 
-from . import renames, rules, tools
-from .commands import Command, Flag
+from . import classes, hubs, renames, rules, tools, verbs
+from .classes import MISSING
+from .commands import Command
 from .flags import BAD, HARMFUL, NOT_GIVEN, OK, SEVERITY, UNKNOWN, Verdict, judge, worse
 from .looks import View
 from .shell import quoted
+
+CUT_OFF = (
+    "the shell never passes this on: the line above does not end in a backslash, or a comment or a space follows it"
+)
 
 
 @dataclass(frozen=True)
@@ -26,27 +31,42 @@ class Checked:
 
 def check(command: Command) -> Checked:
     """Ask the installed packages about every flag of a command."""
+    written, (command, about_verb) = command, verbs.today(command)
     if not tools.known(command.tool):
         view = View(command.tool, {}, command.kind, command.env)
-        return Checked(command, (_unknown_tool(command),), view)
-    rows: list[tuple[Flag, Verdict]] = []
-    args: dict[str, tuple[str, ...]] = {}
-    positional = list(command.positional)
-    for flag in command.flags:
-        verdict, now, surplus = judge(command, flag)
-        rows.append((flag, verdict))
-        for dest, values in now.items():
-            if args.get(dest, values) != values:
-                rows[-1] = (flag, worse(verdict, HARMFUL, "given twice, and the last one wins", "argparse"))
-            args[dest] = values
-        positional += surplus
+        return Checked(written, (verbs.unchecked(command),), view)
+    verdicts, args, positional = _flags(command)
+    if "model" not in args and hubs.of_type(args.get("model_type", ("",))[0]):
+        args["model"] = (hubs.of_type(args["model_type"][0]),)
     view = View(command.tool, args, command.kind, command.env, tuple(positional))
-    verdicts = [v for _, v in rows]
-    verdicts += [_cut_off(command, f) for f in command.cut_off]
     verdicts = _positional(view, command, verdicts)
-    verdicts = _apply_rules(view, command, verdicts)
-    verdicts = _construct(view, command, verdicts)
-    return Checked(command, tuple(verdicts), view)
+    whole = all(v.flag != "FILE" for v in verdicts)  # what a file adds that is not here nobody can say
+    verdicts = _apply_rules(view, command, verdicts, whole)
+    if whole:
+        verdicts = _construct(view, command, verdicts)
+    return Checked(written, (*about_verb, *verdicts), view)
+
+
+def _flags(command: Command) -> tuple[list[Verdict], dict[str, tuple[str, ...]], list[str]]:
+    """Verdicts flag by flag, arguments in today's names, and words that belong to no flag."""
+    rows: list[Verdict] = []
+    args: dict[str, tuple[str, ...]] = {}
+    names: dict[str, str] = {}
+    positional = list(command.positional)
+    for flag in (*command.flags, *command.cut_off):
+        verdict, now, surplus = judge(command, flag)
+        if flag in command.cut_off:
+            verdict = worse(verdict, HARMFUL, CUT_OFF, "the shell")
+        for dest, values in now.items():
+            if dest in args and flag.name != names[dest] and tools.takes_many(command.tool, dest):
+                values = (*args[dest], *values)  # two old names of one argument
+                verdict = replace(verdict, working=" ".join((tools.show(command.tool, dest), *map(quoted, values))))
+            elif args.get(dest, values) != values:
+                verdict = worse(verdict, HARMFUL, "given twice, and the last one wins", "argparse")
+            args[dest], names[dest] = values, flag.name
+        rows.append(verdict)
+        positional += surplus
+    return rows, args, positional
 
 
 def as_dicts(checked: list[Checked]) -> list[dict]:
@@ -60,7 +80,7 @@ def counts(checked: list[Checked]) -> dict[str, int]:
     return {s: found[s] for s in SEVERITY if found[s]}
 
 
-def _apply_rules(view: View, command: Command, verdicts: list[Verdict]) -> list[Verdict]:
+def _apply_rules(view: View, command: Command, verdicts: list[Verdict], whole: bool) -> list[Verdict]:
     for rule in rules.TABLE:
         found = rule.when(view) if view.tool in rule.tools else False
         if not found:
@@ -70,10 +90,10 @@ def _apply_rules(view: View, command: Command, verdicts: list[Verdict]) -> list[
         working = None if working == rules.KEPT else working
         source = rule.source if rule.source.startswith("importlib") else f"{tools.installed(view.tool)}, {rule.source}"
         at = next((i for i in reversed(range(len(verdicts))) if _dest(view, verdicts[i]) == flag), None)
-        if at is None:
+        if at is None and whole:
             made = Verdict(view.tool, command.line, NOT_GIVEN, tools.show(view.tool, flag), OK, "", source, "")
             verdicts.append(worse(made, rule.status, reason, source, working or "", rule.name))
-        else:
+        elif at is not None:
             verdicts[at] = worse(verdicts[at], rule.status, reason, source, working, rule.name)
     return verdicts
 
@@ -111,18 +131,23 @@ def _construct(view: View, command: Command, verdicts: list[Verdict]) -> list[Ve
     """Let the tool's own class look at all arguments together; what it says goes to the flag that it names."""
     args = dict(view.args)
     known = {v.rule for v in verdicts}
-    if "packing-needs-flash-attention" in known:
-        args.pop("packing")  # already said
+    for name in ("packing", "padding_free"):
+        if f"{name.replace('_', '-')}-needs-flash-attention" in known:
+            args.pop(name)  # already said
+    for name in ("model_type", "ref_model_type"):
+        if f"{name.replace('_', '-')}-unknown" in known:
+            args.pop(name)
     for _ in range(8):
-        said = tools.construct(view.tool, args)
+        said = classes.construct(view.tool, args)
         if not said:
             return verdicts
-        named = next((d for d in sorted(args, key=len, reverse=True) if re.search(rf"\b{re.escape(d)}\b", said)), None)
+        named = next((d for d in sorted(args, key=len, reverse=True) if re.search(_spoken(d), said)), None)
         source = f"{tools.installed(view.tool)}, its own class"
         at = next((i for i, v in enumerate(verdicts) if named and _dest(view, v) == named), None)
         if at is None:
             about = "--model" if "--model" in said else ""
-            made = Verdict(view.tool, command.line, NOT_GIVEN, about, BAD, said, source, "")
+            status = HARMFUL if said.startswith(MISSING.split("{")[0]) else BAD  # of this machine, or of the recipe
+            made = Verdict(view.tool, command.line, NOT_GIVEN, about, status, said, source, "")
             return [*verdicts, made]
         if verdicts[at].status not in (BAD, HARMFUL) or said not in verdicts[at].reason:
             verdicts[at] = worse(verdicts[at], BAD, said, source, "" if verdicts[at].status == OK else None)
@@ -130,29 +155,6 @@ def _construct(view: View, command: Command, verdicts: list[Verdict]) -> list[Ve
     return verdicts
 
 
-def _cut_off(command: Command, flag: Flag) -> Verdict:
-    reason = (
-        "the shell never passes this on: the line above does not end in a backslash, or a comment or a space follows it"
-    )
-    name, value, words = flag.words[0].split("=")[0], " ".join(flag.values), " ".join(map(quoted, flag.words))
-    return Verdict(command.tool, flag.line, name, value, HARMFUL, reason, "the shell", words)
-
-
-def _unknown_tool(command: Command) -> Verdict:
-    verb = command.tool.split()[-1]
-    instead = {
-        "dpo": "swift rlhf --rlhf_type dpo",
-        "orpo": "swift rlhf --rlhf_type orpo",
-        "simpo": "swift rlhf --rlhf_type simpo",
-        "kto": "swift rlhf --rlhf_type kto",
-        "cpo": "swift rlhf --rlhf_type cpo",
-        "app-ui": "swift app",
-        "llm-sft": "swift sft",
-        "llm-infer": "swift infer",
-        "gradio": "lmdeploy serve api_server",
-    }.get(verb, "")
-    source = (
-        tools.installed(command.tool) if command.tool.split()[0] in ("swift", "lmdeploy") else command.tool.split()[0]
-    )
-    reason = f"`{command.tool}` is gone" if instead else f"`{command.tool}` is not a command that is checked here"
-    return Verdict(command.tool, command.line, command.tool, "", UNKNOWN, reason, source, instead)
+def _spoken(name: str) -> str:
+    """A pattern for an argument's name as a sentence may write it."""
+    return rf"\b{name.replace('_', '[ _-]')}\b"

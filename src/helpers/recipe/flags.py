@@ -1,5 +1,6 @@
 """One flag of a recipe: what the installed parser makes of it, and what it is called today."""
 
+import re
 from dataclasses import dataclass, replace
 
 from . import renames, tools
@@ -57,7 +58,9 @@ def judge(command: Command, flag: Flag) -> tuple[Verdict, dict, tuple[str, ...]]
         made = replace(made, value=" ".join(answer.values), reason=reason, working=working)
         return made, {answer.dest: answer.values}, surplus
     if flag.name in table:
-        return _renamed(made, flag, *table[flag.name])
+        new, since = table[flag.name]
+        whole = flag.name == "ckpt_dir" and re.search(r"-merged\b|-(awq|gptq|bnb|int[48])\b", " ".join(flag.values))
+        return _renamed(made, flag, "model" if whole else new, since)
     if answer.unknown:
         if flag.words[0][:1] in "–—" or flag.words[0].lstrip("-")[:1] in "–—":
             right = " ".join(["--" + flag.name, *map(quoted, flag.values)])
@@ -78,6 +81,8 @@ def judge(command: Command, flag: Flag) -> tuple[Verdict, dict, tuple[str, ...]]
         reason = "the value comes from the shell and was not checked"
         return replace(made, reason=reason, working=" ".join(map(quoted, flag.words))), {}, ()
     values, _ = _new_values(tool, answer.dest, flag.values)
+    if not flag.values and answer.dest and not tools.ask(tool, (*flag.words, "true")).refusal:
+        values = ("true",)  # a switch that needs its value
     working = _words(tool, answer.dest, values) if values else ""
     now = {answer.dest: values} if values else {}
     return replace(made, status=BAD, reason=answer.refusal, working=working), now, ()

@@ -38,20 +38,6 @@ def installed(package: str) -> bool:
 
 
 @functools.cache
-def other_hub(model: str) -> str:
-    """ModelScope's name of a model that is given by its Hugging Face name, '' if it is not."""
-    with silent():
-        from swift.model import MODEL_MAPPING
-
-    for meta in MODEL_MAPPING.values():
-        for group in meta.model_groups:
-            for known in group.models:
-                if model and model == known.hf_model_id and model != known.ms_model_id:
-                    return known.ms_model_id or ""
-    return ""
-
-
-@functools.cache
 def picked_template(model: str) -> str:
     """The template that ms-swift picks for a model by its name, '' if it knows none."""
     with silent():
@@ -94,17 +80,6 @@ def by_path(path: str) -> str:
     return ""
 
 
-def hub_name(view: View) -> str:
-    """The model's name on a hub, '' for a folder."""
-    model = view.one("model")
-    return model if re.fullmatch(r"\w[\w.-]*/[\w.-]+", model) and not Path(model).exists() else ""
-
-
-def uses_hf(view: View) -> bool:
-    """Whether ms-swift asks Hugging Face instead of ModelScope."""
-    return view.on("use_hf") or view.env.get("USE_HF", "0").lower() in ("1", "true")
-
-
 def dated(view: View) -> str:
     """The template in force if the prompt of training is not the prompt that the hub's own template makes."""
     if view.kind == "profile" and view.one("model").startswith("./"):
@@ -119,6 +94,11 @@ def missing(view: View, name: str, value: str, package: str) -> bool:
     return name in view.args and view.one(name, "true").lower() == value.lower() and not installed(package)
 
 
+def without_flash(view: View, name: str) -> bool:
+    """Whether a switch is on that needs flash attention, and flash attention is not in force or not here."""
+    return view.on(name) and (view.one("attn_impl") not in FLASH or not installed("flash_attn"))
+
+
 def bad_preset(view: View) -> str:
     """A value of --deepspeed that is neither a preset nor JSON, '' otherwise."""
     given = view.one("deepspeed")
@@ -130,7 +110,7 @@ def bad_preset(view: View) -> str:
 
 def not_registered(view: View, name: str) -> str:
     """A value that ms-swift's own registry does not hold, '' otherwise."""
-    given = view.one(name)
+    given, name = view.one(name), name.removeprefix("ref_")
     if not given or "$" in given:
         return ""
     with silent():

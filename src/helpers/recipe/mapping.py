@@ -21,13 +21,18 @@ def from_yaml(path: Path, text: str) -> list[Command]:
         raise UserError(f"recipe {path}{where} is not valid YAML: {getattr(error, 'problem', error)}.") from None
     if not isinstance(loaded, dict):
         raise UserError(f"recipe {path} holds no keys; ms-swift reads a YAML file of `argument: value` lines.")
-    return from_mapping(loaded, text)
+    return from_mapping(path, loaded, text)
 
 
-def from_mapping(loaded: dict, text: str) -> list[Command]:
+def from_mapping(path: Path, loaded: dict, text: str) -> list[Command]:
     """Commands in loaded YAML: a profile of this book, or flat arguments of one ms-swift command."""
     if len(SECTIONS & set(loaded)) >= 2 and all(isinstance(loaded[k], dict) for k in SECTIONS & set(loaded)):
         return _from_profile(loaded, text)
+    nested = [k for k, v in loaded.items() if isinstance(v, dict) and k != "ENV"]
+    if nested and len(nested) == len(set(loaded) - {"ENV"}):
+        raise UserError(
+            f"recipe {path} is nested (`{nested[0]}:` holds keys); ms-swift reads flat `argument: value` lines."
+        )
     env = loaded.get("ENV") if isinstance(loaded.get("ENV"), dict) else {}
     flags = _flags_from_keys({k: v for k, v in loaded.items() if k != "ENV"}, text)
     named = re.search(r"^#\s*swift\s+([a-z_-]+)", text, re.MULTILINE)

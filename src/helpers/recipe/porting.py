@@ -4,11 +4,16 @@ import re
 
 from . import rules, tools
 from .checking import Checked
-from .flags import BAD, NOT_GIVEN, UNKNOWN
+from .flags import BAD, NOT_GIVEN, OK, UNKNOWN, Verdict
 from .looks import View, number
 from .shell import quoted
 
 MERGED = "./merged"
+OPEN = ("template-dated", "remote-code", "placeholder", "dataset-name")  # rules whose cure holds a blank, or a choice
+TAKEN = (
+    "model adapters merge_lora infer_backend served_model_name lmdeploy_tp lmdeploy_session_len lmdeploy_quant_policy "
+    "lmdeploy_cache_max_entry_count host port api_key model_type template"
+).split()
 
 
 def port(checked: list[Checked]) -> str:
@@ -19,23 +24,47 @@ def port(checked: list[Checked]) -> str:
 def _port(one: Checked) -> str:
     view, broken = one.view, {v.rule for v in one.verdicts}
     if not tools.known(view.tool):
-        verdict = one.verdicts[0]
-        return f"{verdict.working} …  # was {view.tool}" if verdict.working else f"# {verdict.reason}"
+        return _unchecked(one)
     if view.tool in rules.SERVING and "backend-broken" in broken:
         return _to_lmdeploy(view)
     lines, notes = [], []
     for verdict in one.verdicts:
+        if verdict.flag == one.command.tool:
+            continue  # the verb, which stands in front already
         if verdict.flag in ("MODEL", "FILE"):
             lines.insert(0, quoted(verdict.working or verdict.value))
         elif verdict.flag == NOT_GIVEN and verdict.value == "MODEL":
             lines.insert(0, verdict.working)
         elif verdict.working and verdict.rule != "remote-code":
             lines += _lines(verdict.working)
-        elif verdict.status in (BAD, UNKNOWN):
-            notes.append(f"# {verdict.flag} {verdict.value}: {verdict.reason}".replace("\n", " "))
-    lines = list(dict.fromkeys(lines))
-    env = "".join(f"{k}={quoted(v)} " for k, v in view.env.items() if "$" not in v)
-    return "\n".join([*notes, " \\\n  ".join([env + view.tool, *lines])])
+        if _stays(verdict):
+            said = " ".join(x for x in (verdict.flag, verdict.value) if x)
+            notes.append(f"# {said}: {verdict.reason}".replace("\n", " "))
+    lines = list({_name(line): line for line in lines}.values())  # of two lines about one flag the last holds
+    return "\n".join([*notes, " \\\n  ".join([_env(view) + view.tool, *lines])])
+
+
+def _stays(verdict: Verdict) -> bool:
+    """Whether a person has to decide: nothing takes a flag's place, or what takes it is not known here."""
+    refused = verdict.status in (BAD, UNKNOWN) and not verdict.working
+    return refused or verdict.rule in OPEN or verdict.rule.startswith("needs-")
+
+
+def _unchecked(one: Checked) -> str:
+    """A command whose flags are not checked, as it was; one that is gone, as a comment."""
+    verdict, command = one.verdicts[0], one.command
+    if verdict.status == OK:
+        words = [*command.positional, *(w for f in command.flags for w in f.words)]
+        return _env(one.view) + " ".join([command.tool, *map(quoted, words)])
+    return f"# {verdict.reason}" + (f"; instead: {verdict.working}" if verdict.working else "")
+
+
+def _name(line: str) -> str:
+    return line.split()[0].split("=")[0].replace("-", "_")
+
+
+def _env(view: View) -> str:
+    return "".join(f"{k}={quoted(v)} " for k, v in view.env.items() if "$" not in v)
 
 
 def _to_lmdeploy(view: View) -> str:
@@ -57,7 +86,10 @@ def _to_lmdeploy(view: View) -> str:
         "api-keys": view.one("api_key"),
     }
     words = [f"--{k} {quoted(v)}" for k, v in flags.items() if v]
-    out.append(" \\\n  ".join([f"lmdeploy serve api_server {quoted(model)}", *words]))
+    left = [f"--{k} {' '.join(v)}" for k, v in view.args.items() if k not in TAKEN]
+    if left:
+        out.append(f"# no option of this server (clients send what concerns sampling): {' '.join(left)}")
+    out.append(_env(view) + " \\\n  ".join([f"lmdeploy serve api_server {quoted(model)}", *words]))
     return "\n".join(out)
 
 

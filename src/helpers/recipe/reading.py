@@ -11,6 +11,8 @@ from . import shell
 from .commands import Command, Flag
 from .mapping import from_mapping, from_yaml
 
+LARGEST = 2**20  # bytes
+
 
 def read(path: Path) -> list[Command]:
     """The commands of a recipe, in the order of the file.
@@ -21,6 +23,9 @@ def read(path: Path) -> list[Command]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"recipe {path} does not exist; give a YAML file, a shell script or a Markdown page.")
+    if path.stat().st_size > LARGEST:
+        size = path.stat().st_size / 2**20
+        raise UserError(f"recipe {path} has {size:.0f} MiB; give the file with the commands alone, a few lines.")
     try:
         text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -75,7 +80,7 @@ def _from_text(path: Path, text: str) -> list[Command]:
             loaded = yaml.safe_load(text)
         except yaml.YAMLError:
             return []
-        return from_mapping(loaded, text) if isinstance(loaded, dict) else []
+        return from_mapping(path, loaded, text) if isinstance(loaded, dict) else []
     return found
 
 

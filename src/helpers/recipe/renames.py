@@ -78,6 +78,7 @@ SWIFT = {
 
 # Gone without a successor: what to do instead.
 SWIFT_GONE = {
+    "config": "the file is a word without a flag, in front: swift sft config.yaml",
     "eval_human": "ms-swift 3 asks you when no dataset is given",
     "do_sample": "say --temperature 0 for greedy answers",
     "train_dataset_sample": "write the number behind the dataset: --dataset name#1000",
@@ -141,6 +142,10 @@ VALUES = {
     ("acc_strategy", "sentence"): ("seq",),
     ("attn_impl", "true"): ("flash_attn",),
     ("attn_impl", "false"): ("sdpa",),
+    **{  # LMDeploy had a template for each family; now the tokenizer brings its own
+        ("chat_template", name): ("hf",)
+        for name in ("llama3", "llama3_1", "llama3_2", "internlm2", "internlm2_5", "qwen", "qwen2d5", "chatml", "yi")
+    },
     ("model_type", "llama3"): ("llama",),
     ("model_type", "llama3_1"): ("llama",),
     ("model_type", "llama3_2"): ("llama",),

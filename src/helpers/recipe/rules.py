@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import looks
+from . import hubs, looks
+from .classes import MISSING
 from .looks import View
 
 TRAINING = ("swift sft", "swift pt", "swift rlhf")
@@ -50,7 +51,7 @@ def _needs(name: str, value: str, package: str) -> "Rule":
         SWIFT,
         name,
         lambda v: looks.missing(v, name, value or v.one(name), package),
-        f"it needs the package {package}, which is not installed here",
+        MISSING.format(package),
         "--attn_impl sdpa" if package == "flash_attn" else KEPT,
         "the import of " + package,
     )
@@ -61,6 +62,9 @@ TABLE = [
     # ---- refused by the classes, later than by the parser
     Rule("model-type-unknown", SWIFT, "model_type", lambda v: looks.not_registered(v, "model_type"),
          "{0!r} is no family that ms-swift registers; since 3.0 --model names the model, this flag is seldom needed",
+         "{model}", "swift/model/model_meta.py", "bad value"),
+    Rule("ref-model-type-unknown", TRAINING, "ref_model_type", lambda v: looks.not_registered(v, "ref_model_type"),
+         "{0!r} is no family that ms-swift registers; without the flag it is the trained model's own",
          "", "swift/model/model_meta.py", "bad value"),
     Rule("template-unknown", SWIFT, "template", lambda v: looks.not_registered(v, "template"),
          "template_type: {0!r} is not registered; without the flag ms-swift picks the model's own",
@@ -76,9 +80,13 @@ TABLE = [
          "--lmdeploy_cache_max_entry_count 0.8", "lmdeploy/messages.py", "bad value"),
     # ---- taken, and wrong: training
     Rule("packing-needs-flash-attention", TRAINING, "packing",
-         lambda v: v.on("packing") and (v.one("attn_impl") not in looks.FLASH or not looks.installed("flash_attn")),
+         lambda v: looks.without_flash(v, "packing"),
          "packing puts several dialogues in one row and needs flash attention; {flash}",
          "--packing false", "swift/arguments/sft_args.py"),
+    Rule("padding-free-needs-flash-attention", TRAINING, "padding_free",
+         lambda v: looks.without_flash(v, "padding_free"),
+         "a batch without padding is one long row and needs flash attention; {flash}",
+         "--padding_free false", "swift/arguments/sft_args.py"),
     Rule("target-modules-comma", TRAINING, "target_modules",
          lambda v: any("," in x for x in v.args.get("target_modules", ())),
          "one word with commas is one module name, and no module has it: training stops when the adapter is built",
@@ -100,14 +108,14 @@ TABLE = [
     Rule("errors-hidden", SWIFT, "ignore_args_error", lambda v: v.on("ignore_args_error"),
          "a misspelt flag is then ignored in silence", "", "swift/pipelines/base.py"),
     # ---- taken, and wrong: where the model comes from
-    Rule("other-hub", SWIFT, "model", lambda v: "" if looks.uses_hf(v) else looks.other_hub(v.one("model")),
+    Rule("other-hub", SWIFT, "model", lambda v: "" if hubs.uses_hf(v) else hubs.other_hub(v.one("model")),
          "this is Hugging Face's name; ms-swift asks ModelScope first, where it is called {0}",
          "--model {0}", "swift/model/models"),
     Rule("placeholder", SWIFT, "adapters", looks.placeholder,
          "{0} is a placeholder; since 3.0 checkpoints lie in output/<model>/vN-date/checkpoint-N",
          "--adapters output/<model>/vN-<date>/checkpoint-<step>", "swift/utils"),
     Rule("remote-code", SWIFT, "model_revision",
-         lambda v: looks.hub_name(v) if "model_revision" not in v.args else "",
+         lambda v: hubs.hub_name(v) if "model_revision" not in v.args else "",
          "remote code is on: ms-swift runs the Python files of a model's repository, with no flag against it: pin the "
          "revision that you have read",
          "--model_revision <commit>", "swift/model/register.py"),
@@ -160,7 +168,14 @@ def sentence(rule: Rule, view: View, found: bool | str) -> tuple[str, str]:
         if view.one("attn_impl") in looks.FLASH
         else "attn_impl says another one",
         "picked": looks.picked_template(view.one("model")) if view.tool in TRAINING else "",
+        "model": _named(view),
         "split": " ".join(x for v in given for x in v.split(",") if x),
         "given": " ".join(given),
     }
     return rule.says.format(found, **words), rule.instead.format(found, **words)
+
+
+def _named(view: View) -> str:
+    """`--model …` where a model type of ms-swift 2 was all that named the model, else ''."""
+    by_type = hubs.of_type(view.one("model_type"))
+    return f"--model {by_type}" if by_type and view.one("model") in ("", by_type) else ""

@@ -34,7 +34,9 @@ def is_flag(word: str) -> bool:
 
 
 def quoted(word: str) -> str:
-    """A word as a shell must be given it; what the reader is to fill in and variables stay as they are."""
+    """A word as a shell must be given it; what the reader is to fill in, variables and `$(…)` stay as they are."""
+    if re.search(r"\$\(|`", word) and "'" not in word:
+        return word if re.fullmatch(r"\$\([^()]*\)", word) else f'"{word}"'
     plain = word and not re.search(r"[\s'\"();&|`\\]", word) and not word.startswith("#")
     return word if plain else shlex.quote(word)
 
@@ -144,6 +146,10 @@ def _split(text: str, line: int, path: Path) -> list[list[tuple[str, int]]]:
         if text.startswith("$(", i) or c == "`":
             close = text.find(")" if c == "$" else "`", i + 2)
             close = len(text) - 1 if close < 0 else close
+            if text[i + 1 : close].lstrip().startswith("#"):  # `# a comment` in the middle of a command
+                line += text.count("\n", i, close)
+                i = close + 1
+                continue
             word, started = (word or "") + text[i : close + 1], started if word is not None else line
             line += text.count("\n", i, close)
             i = close + 1

@@ -1,0 +1,51 @@
+"""Names of models: of one hub and the other, and of ms-swift 2."""
+
+import functools
+import re
+from pathlib import Path
+
+from .aside import silent
+from .looks import View
+
+
+@functools.cache
+def other_hub(model: str) -> str:
+    """ModelScope's name of a model that is given by its Hugging Face name, '' if it is not."""
+    with silent():
+        from swift.model import MODEL_MAPPING
+
+    for meta in MODEL_MAPPING.values():
+        for group in meta.model_groups:
+            for known in group.models:
+                if model and model == known.hf_model_id and model != known.ms_model_id:
+                    return known.ms_model_id or ""
+    return ""
+
+
+def hub_name(view: View) -> str:
+    """The model's name on a hub, '' for a folder."""
+    model = view.one("model")
+    return model if re.fullmatch(r"\w[\w.-]*/[\w.-]+", model) and not Path(model).exists() else ""
+
+
+def uses_hf(view: View) -> bool:
+    """Whether ms-swift asks Hugging Face instead of ModelScope."""
+    return view.on("use_hf") or view.env.get("USE_HF", "0").lower() in ("1", "true")
+
+
+@functools.cache
+def of_type(model_type: str) -> str:
+    """The model that ms-swift 2 meant by `--model_type llama3_1-8b-instruct` for instance, '' if none is found."""
+    with silent():
+        from swift.model import MODEL_MAPPING
+
+    wanted = _letters(model_type.replace("1half", "1.5"))
+    for meta in MODEL_MAPPING.values():
+        for model in (m for group in meta.model_groups for m in group.models):
+            if model.ms_model_id and _letters(model.ms_model_id.split("/")[1]) == wanted:
+                return model.ms_model_id
+    return ""
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"^meta|[^a-z0-9]", "", name.lower())
