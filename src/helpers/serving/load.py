@@ -10,7 +10,7 @@ from ..errors import UserError
 from .client import Endpoint, messages
 from .recorded import COLUMNS
 
-LEVELS = {1: 2, 2: 4, 4: 8, 8: 16, 16: 24}  # clients at once: requests in all
+LEVELS = {1: 2, 2: 4, 4: 8, 8: 16, 16: 16}  # clients at once: requests in all
 TOKENS = 24  # of every answer, also of one that would have ended earlier
 SECONDS = 15  # after which a level sends no more requests
 

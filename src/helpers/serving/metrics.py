@@ -9,7 +9,6 @@ NAMES = {
     "succeeded requests": "lmdeploy:num_requests_succeeded",
     "prompt tokens": "lmdeploy:prompt_tokens_total",
     "generated tokens": "lmdeploy:generation_tokens_total",
-    "requests being decoded": "lmdeploy:num_requests_running",
     "share of the KV cache in use": "lmdeploy:gpu_cache_usage_perc",
 }
 

@@ -12,7 +12,7 @@ from ..run import Run
 from . import budget, command, failover, faults, load, metrics, proxy, server
 from .client import QUESTION, ask, stream
 
-ANSWER = 96  # tokens
+ANSWER = 64  # tokens
 EXPIRATION = 10  # seconds between the proxy's health checks here, so that the page need not wait for 90
 KEY = "a-key-for-this-check"
 
