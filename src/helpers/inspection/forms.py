@@ -4,9 +4,11 @@ import json
 
 CANONICAL = {"from": {"human": "user", "gpt": "assistant"}, "role": {"user": "user", "assistant": "assistant"}}
 ALIASES = {
-    "user": "user human visitor client patient prompter questioner q 用户 来访者 求助者 来访 患者 人类 提问者 学生 问",
+    "user": "user human visitor client patient prompter questioner q seeker 用户 来访者 求助者 来访 患者 人类 "
+    "提问者 学生 问 咨客 倾诉者 案主 当事人 访客 客户 学员 网友 提问 病人 求助人",
     "assistant": "assistant gpt chatgpt model bot ai bard bing claude llm answerer a counselor counsellor therapist "
-    "psychologist doctor listener chatbot 助手 咨询师 心理咨询师 倾听者 助理 医生 机器人 老师 答",
+    "psychologist doctor listener chatbot supporter 助手 咨询师 心理咨询师 倾听者 助理 医生 机器人 老师 答 治疗师 "
+    "倾听师 辅导员 顾问 专家 心理专家 心理医生 心理老师 心理师 客服 小助手 智能助手 ai助手 回答 回答者",
     "system": "system 系统",
 }
 SPEAKERS = {alias: role for role, names in ALIASES.items() for alias in names.split()}
@@ -51,7 +53,7 @@ def messages(row: object) -> tuple[list[dict], list[dict]]:
     for place, turn in enumerate(turns):
         key = "from" if "from" in turn else "role"
         name, text = turn.get(key), turn.get("value", turn.get("content"))
-        role = SPEAKERS.get(name.strip().lower()) if isinstance(name, str) else None
+        role = SPEAKERS.get(name.strip(" \t\n：:[]【】<>*").lower()) if isinstance(name, str) else None
         if role is None or not isinstance(text, str):
             raise Refused("schema")
         if name != "system" and CANONICAL[key].get(name) != role:

@@ -73,10 +73,11 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
             for name, sign in _signs("strong").items():
                 if any(_counts(plain, found) for found in sign.finditer(plain)):
                     return [name]
-            weak += [name for name, sign in _signs("weak").items() if sign.search(plain)]
+            if concern:
+                weak += [name for name, sign in _signs("weak").items() if sign.search(plain)]
     if asked and not story:
         weak.append("asked")
-    return weak if concern else []
+    return weak
 
 
 def _counts(sentence: str, found: re.Match) -> bool:
@@ -90,7 +91,6 @@ def _counts(sentence: str, found: re.Match) -> bool:
         and rules["others_past"].search(before)
         and rules["others_past.needs"].search(sentence)
     )
-
 
 
 @cache
@@ -121,5 +121,5 @@ def diagnosis(replies: list[str]) -> bool:
 def _diagnoses(sentence: str) -> bool:
     if not _part("diagnosis", "states").search(sentence):
         return False
-    plain = re.sub(r"(?:不用再?|没什么好|不必再?|毋庸|无需)(?:怀疑|查|置疑)|不会错|不是别的|不是一般的?|不是[^，。]{1,8}，(?=[你您他她])", "", sentence)
+    plain = _part("diagnosis", "sure").sub("", sentence)
     return not _part("diagnosis", "unsure").search(plain)

@@ -111,16 +111,45 @@ def _meant(text: str) -> str | None:
     return meant if common >= 2 and common * 2 > len(HAN.findall(meant)) else None
 
 
+# Chinese characters and punctuation in UTF-8, at least two of them, with ASCII between.
+_UTF8 = rb"(?:[\xe4-\xe9][\x80-\xbf]{2}|\xef[\xbc\xbd][\x80-\xbf]|\xe2\x80[\x94-\xa6]|\xe3\x80[\x80-\xbf])"
+_RUN = re.compile(_UTF8 + rb"(?:[ -~]*" + _UTF8 + rb")+")
+
+
 def _from_gbk(text: str) -> tuple[str, bool]:
+    if len(HAN.findall("".join(set(text) - _common_characters()))) < 2:
+        return text, False
     whole = _meant(text)
     if whole is not None:
         return whole, False
-    if not _looks_gbk(text):
-        return text, False
-    parts = re.split(r"([，。！？；：、“”…\s]+)", text)
-    meant = [(_meant(p) or p) if _looks_gbk(p) else p for p in parts]
-    fixed = "".join(meant)
-    return (text, True) if any(map(_looks_gbk, meant)) else (fixed, False)
+    fixed, lost = _runs(text)
+    return (text, True) if lost or any(map(_looks_gbk, re.split(r"[，。！？；：、“”…\s]+", fixed))) else (fixed, False)
+
+
+def _runs(text: str) -> tuple[str, bool]:
+    """The text with its misread stretches mended, and True if what stands beside one is a scrap of the same."""
+    raw, place = bytearray(), {0: 0}
+    for number, character in enumerate(text):
+        raw += _gbk_bytes(character)
+        place[len(raw)] = number + 1
+    done, fixed, lost = 0, [], False
+    for found in _RUN.finditer(bytes(raw)):
+        spans = [(found.start() + m.start(), found.start() + m.end()) for m in re.finditer(_UTF8, found[0])]
+        begin = min((a for a, _ in spans if a in place), default=0)  # a stretch lies between two characters
+        end = max((b for _, b in spans if b in place), default=0)
+        if end <= begin:
+            continue
+        start, stop = place[begin], place[end]
+        meant = raw[begin:end].decode()
+        han = HAN.findall(meant)
+        rare = stop - start - _count_common(text[start:stop])
+        if stop - start < 4 or _count_common(han) * 10 < len(han) * 8 or rare * 2 < stop - start:
+            continue
+        beside = text[max(done, start - 1) : start] + text[stop : stop + 1]
+        lost |= any(HAN.match(c) and not _common(c) for c in beside)
+        fixed += [text[done:start], meant]
+        done = stop
+    return "".join([*fixed, text[done:]]), lost
 
 
 def _looks_gbk(text: str) -> bool:

@@ -3,8 +3,16 @@
 import re
 from datetime import date
 
-_GAP = r"[ \-\u2010-\u2013\u00a0]"
+_SIGN = r"[ \-\u00a0\u2010-\u2015\u2022\u2212\u3000\uff0d\u30fb\u00b7._/]"
+_GAP = rf"{_SIGN}{{1,2}}"
 _START, _END = r"(?<![0-9A-Za-z])", r"(?![0-9])"
+
+
+def _grouped(*ways: str) -> str:
+    """A pattern for digits in groups: `"3 4 4"` is three, four and four digits with a sign between."""
+    return "|".join(_GAP.join(rf"\d{{{size}}}" for size in way.split()) for way in ways)
+
+
 # A number that is called an order, a pupil or a parcel is no telephone and no card.
 _OTHER = re.compile(
     r"(?:学号|工号|单号|订单|编号|流水|条码|考号|准考证|货号|票号|运单|快递单?号|快递单号|货箱|合同号|编码|序列号|账单|积分|会员卡|房号|批号|案号|档案)"
@@ -15,28 +23,39 @@ _HOTLINE = re.compile(
 )
 HOTLINES = frozenset("01082951332 4001619995 8008101117 02112320 01062715275 12356 12355 12345".split())
 
-_EMAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+\-]*@(?:[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}")
-_ID = re.compile(rf"{_START}\d{{6}}{_GAP}?\d{{4}}{_GAP}?\d{{4}}{_GAP}?\d{{3}}[\dXx](?![0-9A-Za-z])")
-_CARD = re.compile(rf"{_START}(?:\d{{4}}{_GAP}){{3}}\d{{4}}(?:{_GAP}?\d{{1,3}})?{_END}|{_START}\d{{15,19}}{_END}")
-_MOBILE = re.compile(
-    rf"(?<![0-9A-Za-z+])(?<!\d\.)(?:(?:\+|00)?86{_GAP}?)?(?:1[3-9]\d{_GAP}?\d{{4}}{_GAP}?\d{{4}}|1[3-9]\d{{2}}{_GAP}\d{{3}}{_GAP}\d{{4}})"
-    rf"{_END}(?![0-9A-Za-z])|(?<![0-9A-Za-z])\+86{_GAP}?1[3-9](?:{_GAP}?\d){{9}}{_END}"
+_FILE = r"(?!\S*\.(?:png|jpe?g|gif|webp|svg|pdf|psd|mp[34]|css|js|ts)(?![A-Za-z]))"  # icon@2x.png
+_EMAIL = re.compile(
+    rf"[A-Za-z0-9][A-Za-z0-9._%+\-]* ?@ ?{_FILE}(?:[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?\.)+[A-Za-z]{{2,}}"
 )
+_ID = re.compile(
+    rf"{_START}(?:{_grouped('17', '6 8 3', '6 4 4 3', '3 3 4 4 3', '3 3 8 3', '6 4 2 2 3', '6 11', '14 3')})[\dXx]"
+    r"(?![0-9A-Za-z])"
+)
+_CARD = re.compile(rf"{_START}(?:{_grouped('4 4 4 4 1,3', '4 4 4 4,7', '6 13', '6 10', '8 8', '15,19')}){_END}")
+_CHINA = rf"[(（]?(?:[+＋]|00)?86[)）]?{_SIGN}{{0,2}}"
+_NUMERAL = "[一二三四五六七八九零〇幺]"
+_MOBILE = re.compile(
+    rf"(?<![0-9A-Za-z+])(?<!\d\.)(?:{_CHINA})?(?=1[3-9])"
+    rf"(?:{_grouped('11', '3 4 4', '3 3 5', '4 3 4', '3 8', '4 7', '5 6', '7 4')}){_END}(?![0-9A-Za-z])"
+    rf"|(?<![0-9A-Za-z])\+86{_SIGN}?1[3-9](?:{_SIGN}?\d){{9}}{_END}"
+    rf"|(?<!{_NUMERAL})[一幺][三四五六七八九]{_NUMERAL}{{9}}(?!{_NUMERAL})"
+)
+_AREA = r"(?:10|2\d|[3-9]\d\d)"
 _FIXED = re.compile(
-    rf"(?:(?<![0-9A-Za-z])(?:\+86{_GAP}?)?(?:0(?:10|2\d|[3-9]\d\d){_GAP}?|[(（]0(?:10|2\d|[3-9]\d\d)[)）]{_GAP}?)"
-    rf"[2-9]\d{{2,3}}{_GAP}?\d{{4}}(?:(?:转|-)\d{{1,5}})?){_END}"
-    rf"|(?<=电话)(?P<a>[号码是为：: ]{{0,4}})[2-9]\d{{2,3}}{_GAP}?\d{{4}}{_END}"
-    rf"|(?<=座机)(?P<b>[号码是为：: ]{{0,4}})[2-9]\d{{2,3}}{_GAP}?\d{{4}}{_END}"
+    rf"(?:{_START}(?:{_CHINA}[(（]?0?{_AREA}[)）]?|0{_AREA}|[(（]0{_AREA}[)）]){_SIGN}{{0,2}}"
+    rf"[2-9]\d{{2,3}}(?:{_GAP})?\d{{4}}(?:\s*(?:转|分机号?|[Ee]xt\.?|{_SIGN})\s*\d{{1,5}})?){_END}"
+    rf"|(?<=电话)(?P<a>[号码是为：: ]{{0,4}})[2-9]\d{{2,3}}(?:{_GAP})?\d{{4}}{_END}"
+    rf"|(?<=座机)(?P<b>[号码是为：: ]{{0,4}})[2-9]\d{{2,3}}(?:{_GAP})?\d{{4}}{_END}"
 )
 _GIVEN = r"\s*[❤♥️]{0,2}(?:\s*(?:同号|号码|号|账号|id|ID|ID号|就?是|为|：|:|→|=|搜索|搜|加我?)\s*){0,3}\s*[（(“「]?\s*"
 _UNIT = r"(?![0-9A-Za-z_\-]|\s*[步元块条级个人次天年月日分秒点岁页张名位群万千百%％+.:：/])"
 _WECHAT = re.compile(
-    r"(?P<key>微信号?|威信|薇信|维信|徽信|V信|v信|(?<![A-Za-z])(?:vx|VX|Vx|wx|WX|Wx|weixin|WeChat|Wechat|wechat|WECHAT)"
-    r"|(?:加|＋|\+)\s*(?:我的?)?\s*(?:[Vv](?![A-Za-z]{2})|薇|威|卫星))"
+    r"(?P<key>微[❤♥💗💚]?️?信号?|威信|薇信|维信|徽信|卫星号|绿泡泡|V信|v信|(?<![A-Za-z])(?:vx|VX|Vx|wx|WX|Wx|weixin|WeChat|Wechat|wechat|WECHAT)"
+    r"|(?:加|＋|\+|➕|我)\s*(?:我的?|的)?\s*(?:[Vv](?![A-Za-z]{2})|微|薇|威|卫星)|(?<![A-Za-z0-9])[Vv](?=[❤♥️]*\s*[：:号❤♥]))"
     rf"(?P<given>{_GIVEN})(?P<handle>[A-Za-z][A-Za-z0-9_\-]{{4,19}}|[1-9]\d{{4,11}}){_UNIT}"
 )
 _QQ = re.compile(
-    r"(?P<key>(?<![A-Za-z])[Qq]{2}(?:群号?|交流群)?|扣扣|企鹅号?|(?<![A-Za-z])[Qq]号|扣扣号)"
+    r"(?P<key>(?<![A-Za-z])[Qq]{2}(?:群号?|交流群)?|扣扣号?|企鹅号?|(?<![A-Za-z])[Qq](?=\s*[：:号是群])群?号?|加[Qq扣]|扣(?=[：:]))"
     rf"(?P<given>{_GIVEN})(?P<handle>[1-9]\d{{4,11}}){_UNIT}"
 )
 _ACCOUNT = re.compile(
@@ -78,7 +97,8 @@ def _is_card(text: str) -> bool:
     issuer = number.startswith(
         ("62", "4", "51", "52", "53", "54", "55", "35", "37", "60", "65", "68", "69", "9558", "81")
     )
-    return issuer and luhn(number) and len(set(number)) > 2
+    born = number[6:14] if len(number) in (17, 18) else ""  # an identity number with a slip of the pen is no card
+    return issuer and luhn(number) and len(set(number)) > 2 and not re.match(r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d", born)
 
 
 def _masked(pattern: re.Pattern, word: str, is_real=lambda text: True, not_after=None):
@@ -127,4 +147,6 @@ MASKS = {
     "pii_contact": lambda text: _account(_qq(_wechat(text))),
     "pii_phone": lambda text: _fixed(_mobile(text)),
 }
-MAYBE = re.compile(r"\d{4}|@|[Vv]|[Qq微威薇维徽扣企Ww]|号")  # text without any of these holds no personal data
+MAYBE = re.compile(
+    rf"\d{{3}}|@|[Vv]|[Qq微威薇维徽扣企Ww绿卫]|号|{_NUMERAL}{{7}}"
+)  # text without any of these holds no personal data

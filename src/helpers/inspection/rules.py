@@ -13,6 +13,7 @@ _OTHER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’\-]*")
 _NO_TEXT, _PRIVATE = re.compile("[\ud800-\udfff]"), re.compile("[\ue000-\uf8ff]")
 _LETTERS = re.compile(r"[\W_]+")
+_ODD = re.compile("[\u00aa-\u024f]")  # Latin letters with marks, of which no language is made alone
 _QUESTION_MARKS = re.compile(r"\?{4,}(?=[\w，。])")
 # What ChatML, Llama 3, Phi, Zephyr and GLM write around a role. ms-swift's tokenizer would read them as roles.
 _ROLE_MARKS = re.compile(
@@ -20,13 +21,13 @@ _ROLE_MARKS = re.compile(
     r"|endofprompt|system|user|assistant|observation|python_tag|finetune_right_pad_id|reserved_special_token_\d+)\|>"
 )
 _URL = re.compile(
-    r"https?://[\w\-]|(?<![\w.@])www\.[A-Za-z0-9\-]+\.[A-Za-z]{2,}|(?<![\w.@/\-])(?=[A-Za-z0-9\-]*[A-Za-z])(?:[A-Za-z0-9\-]+\.)+"
-    r"(?:com|cn|net|org|edu|gov|io|cc|top|info|xyz|club|vip|app|site|online|tv|me|co|ly|gl|hk|tw|jp|uk|de)(?![A-Za-z0-9\-.])(?:/[\w\-./?=&%#]*)?",
+    r"(?:https?|ftp)://[\w\-]|(?<![\w.@])www\.[A-Za-z0-9\-]+\.[A-Za-z]{2,}|(?<![\w.@/\-])(?=[A-Za-z0-9\-]*[A-Za-z])(?!(?:asp|ado|vb|socket)\.)(?:[A-Za-z0-9\-]+\.)+"
+    r"(?:com|cn|net|org|edu|gov|io|cc|top|info|xyz|club|vip|app|site|online|tv|me|co|ly|gl|hk|tw|jp|uk|de|be|fm|ai|dev|la|im|pro|link|wiki|kr|ru|fr|eu)(?![A-Za-z0-9\-.])(?:/[\w\-./?=&%#]*)?",
     re.ASCII | re.IGNORECASE,
 )
 _ITEM = re.compile(
     r"(?m)(?:^|[\n。；;：:，,、 ])\s*(?:[（(]?\d{1,2}[)）.、．](?!\d)|[（(]?[一二三四五六七八九十]{1,2}[)）、]"
-    r"|[①②③④⑤⑥⑦⑧⑨⑩]|[1-9]️⃣)|^\s*[-*•·●▪]\s*\S"
+    r"|(?:[Ss]tep|步骤|方法|建议|技巧)\s?[\d一二三四五六][：:.、，]|[①②③④⑤⑥⑦⑧⑨⑩]|[1-9]️⃣)|^\s*[-*•·●▪]\s*\S"
 )
 _ORDINAL = re.compile(
     r"第[一二三四五六七八九十][，、,：:]|其[一二三四五][，、,：:]|第[一二三四五六]点|第[一二三四五六](?:步|条)?[，、,：:]"
@@ -51,6 +52,8 @@ def garbled(text: str) -> bool:
         return True
     if _NO_TEXT.search(text) or len(_PRIVATE.findall(text)) > 2:
         return True
+    if len(odd := _ODD.findall(text)) >= 8 and len(odd) * 2 > len(letters(text)):
+        return True
     marks = text.count("?")
     return marks >= 6 and (
         marks * 2 > len(text.strip()) and not letters(text.replace("?", "")).strip() or _lost(text, marks)
@@ -58,7 +61,8 @@ def garbled(text: str) -> bool:
 
 
 def _lost(text: str, marks: int) -> bool:
-    return bool(_QUESTION_MARKS.search(text)) and marks * 4 >= len(text)
+    runs = len(re.findall(r"\?+", text))
+    return marks * 4 >= len(text) and (bool(_QUESTION_MARKS.search(text)) or runs >= 4)
 
 
 def chinese(text: str) -> bool | None:
