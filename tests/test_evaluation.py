@@ -1,14 +1,16 @@
 """The stage `evaluate`: the safety rules, EvalScope for real, planted better and worse models, the verb, the key."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import matplotlib
 import pytest
 
+from helpers import serving
 from helpers.errors import UserError
-from helpers.evaluation import choices, comparison, quiz, readings, report, safety, testset
+from helpers.evaluation import choices, comparison, quiz, readings, report, safety, stage, testset
 from helpers.evaluation.answers import Answers
 from helpers.evaluation.asking import Asker
 from helpers.profile import ROOT, load
@@ -272,6 +274,26 @@ def test_scores_become_a_table_and_a_figure():
     ax = report.draw(scores["safety"] | scores["safety_categories"], "passed, %")
     assert [t.get_text() for t in ax.get_yticklabels()] == ["safety, all prompts", "c"]
     assert list(report.table(comparison.score(rows, SYSTEM, 42, ("tuned",))["scores"]["safety"])) == ["tuned", "n"]
+
+
+def test_a_second_examination_gives_the_same_and_starts_no_server(tiny, tmp_path, monkeypatch):
+    run = tiny.run
+    run.profile.eval.update(quiz_rows=2, multiple_rows=1, dialogue_rows=1, safety_rows=1, max_new_tokens=4)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        run.profile.serve["server_port"] = free.getsockname()[1]
+    run.require("data")
+    rows, left = stage.questions(run)
+    quiz.write([r for r in rows if r["part"] == "quiz"], tmp_path / "quiz")
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        first = readings.examine(run, "base", tiny.root / "model", rows, kept, tmp_path)
+        before = json.dumps(rows)
+        monkeypatch.setattr(serving, "serve", lambda *_: pytest.fail("a server was started"))
+        again = readings.examine(run, "base", tiny.root / "model", rows, kept, tmp_path)
+    assert len(rows) == 5 and left == [] and json.dumps(rows) == before
+    assert all(len(r["base_surprise"]) == 3 for r in rows if r["part"] == "dialogue")
+    assert all(r["base_chosen"] and r["base_letter"] is not None for r in rows if r["part"] == "quiz")
+    assert [(one["asking"]["answered"], one["asking"]["from_file"]) for one in (first, again)] == [(5, 0), (0, 5)]
 
 
 def test_the_verb_judges_any_endpoint_and_the_key_is_written_nowhere(tiny, scripted, monkeypatch):

@@ -107,7 +107,7 @@ class Asker:
     def _failed(self, why: Exception | str) -> NoAnswer:
         reason = why if isinstance(why, str) else f"HTTP {why.status_code}" if hasattr(why, "status_code") else None
         reason = reason or ("timeout" if isinstance(why, openai.APITimeoutError) else "no connection")
-        refused = isinstance(why, openai.APIStatusError) and why.status_code < 500 and why.status_code != 429
+        refused = isinstance(why, openai.APIStatusError) and why.status_code in (400, 413, 422)
         with self._lock:
             self.failures[reason] += 1
             if not refused:  # a refusal of one request (a prompt that is too long) is an answer of a sort
