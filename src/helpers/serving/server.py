@@ -21,8 +21,9 @@ STAND_IN = "CPU stand-in (transformers, float32) behind LMDeploy's server"
 PATIENCE = 600  # seconds that a server may take to load; 16 GB of weights from a cold disk take minutes
 TURN = 1800  # seconds to wait for a server of another notebook of this project to end
 LOOPBACK = ("127.0.0.1", "localhost")
-# two threads of the stand-in wait for each other in a loop; where others use the CPU too, that loop slows everything
-ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "20000"}
+# threads that wait in a loop for each other take the CPU from the thread they wait for: with other programs beside the
+# stand-in, a decoding step took up to four times as long
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def engine() -> str:
