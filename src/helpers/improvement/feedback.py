@@ -127,7 +127,7 @@ def train(run: Run, work: Path) -> dict:
     """Train in `work`, from its last checkpoint if there is one; leaves `adapter/`, `rlhf.yaml` and `rlhf.log`.
 
     Returns:
-        `seconds` of this session, `steps`, `command`, `peak_rss_gib`, `train_log` (loss and rewards by step).
+        `seconds` of this start, `steps`, `command`, `peak_rss_gib`, `train_log` (loss and rewards by step).
     """
     before = sft.last_checkpoint(work)
     resume = {"resume_from_checkpoint": str(before)} if before else {}
