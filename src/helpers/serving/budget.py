@@ -2,8 +2,8 @@
 
 from .. import profile as profiles
 from ..vram.cards import GIB, find_card
-from ..vram.recipe import of_profile
 from ..vram.serving import kv_cache_bytes, serving_memory
+from ..vram.settings import of_profile
 from . import recorded
 
 UNKNOWN = "not measured yet"
