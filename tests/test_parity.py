@@ -66,8 +66,8 @@ def live(request, monkeypatch, tmp_path):
 
     chosen, ids, command = profile.load(request.param), tmp_path / "ids.jsonl", serving.serve_command
     script = [sys.executable, Path(__file__).parent / "engine_that_tells.py", ids]
-    monkeypatch.setattr(serving, "has_gpu", lambda: False)
-    monkeypatch.setattr(serving, "serve_command", lambda *a: [*script, *command(*a)[3:]])
+    monkeypatch.setattr(serving.server, "has_gpu", lambda: False)
+    monkeypatch.setattr(serving.server, "serve_command", lambda *a: [*script, *command(*a)[3:]])
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]

@@ -159,7 +159,7 @@ def _once(text: str) -> str:
         part, rest = loop[1] or loop[2], text[loop.end() :]
         text = text[: loop.start()] + part + ("" if part.startswith(rest) else rest)  # the last round may be cut short
     seen, kept = set(), []
-    for sentence in lexicon.CLAUSE.findall(text) or [text]:
+    for sentence in lexicon.SENTENCE.findall(text) or [text]:
         plain = sentence.strip()
         if len(plain) > 4 and plain in seen:
             break  # what follows a sentence that comes again is the next round
