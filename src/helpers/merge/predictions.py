@@ -7,6 +7,7 @@ the nearest, and KL grows with the variance: a right merge has half the yardstic
 """
 
 import functools
+import os
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -30,10 +31,10 @@ def rows(base: Path, adapter: Path, merged: Path, prompts: list[list[dict]]) -> 
         prompts: conversations that end with the visitor, as chat messages.
 
     Returns:
-        A row for each format (F32, BF16), kind of weights and prompt: `tokens`, `max_abs_diff` of the logits over all
-        positions and the whole vocabulary, `kl` (nats, a value a position), `same_answer` (the greedy answer of base +
-        adapter, 12 tokens, is this model's too), `tie` (where it is not: by how much base + adapter preferred its
-        token, in logits).
+        A row for each format (F32, BF16), kind of weights and prompt: `tokens`, `max_abs_diff` of the logits over the
+        whole vocabulary and all positions behind the shared system prompt, `kl` (nats, a value for each of these),
+        `same_answer` (the greedy answer of base + adapter, 12 tokens, is this model's too), `tie` (where it is not: by
+        how much base + adapter preferred its token, in logits).
     """
     import torch
     from transformers import AutoTokenizer
@@ -45,13 +46,23 @@ def rows(base: Path, adapter: Path, merged: Path, prompts: list[list[dict]]) -> 
     saved, found = weights.kind(merged), []
     with torch.inference_mode():
         asked = _answered(base, adapter, tokenizer, texts)
-        model = _tuned(base, adapter, _wide(saved, saved))
-        wanted = [model(input_ids=ids[None]).logits[0].double() for ids in asked]
+        wanted = list(_logits(_tuned(base, adapter, _wide(saved, saved)), asked))
         for kind, what, model in _variants(base, adapter, merged, saved):
-            for number, (ids, want) in enumerate(zip(asked, wanted, strict=True)):
-                row = _against(want, model(input_ids=ids[None]).logits[0].double(), len(ids) - ANSWER)
-                found.append({"format": kind, "weights": what, "prompt": number, "tokens": len(ids), **row})
+            for number, (want, got) in enumerate(zip(wanted, _logits(model, asked), strict=True)):
+                row = {"format": kind, "weights": what, "prompt": number, "tokens": len(asked[number])}
+                found.append(row | _against(want, got))
     return found
+
+
+def _logits(model, asked: list) -> Iterator:
+    """Logits in float64 of every prompt and answer, behind the system prompt that all share and that is read once."""
+    shared = len(os.path.commonprefix([ids.tolist() for ids in asked])) if len(asked) > 1 else 0
+    shared = min([shared, *(len(ids) - ANSWER - 1 for ids in asked)])
+    cache = model(input_ids=asked[0][None, :shared]).past_key_values if shared else None
+    for ids in asked:
+        yield model(input_ids=ids[None, shared:], past_key_values=cache).logits[0].double()
+        if cache:
+            cache.crop(shared - len(ids))  # a negative number is how many to drop
 
 
 def _load(folder: Path, dtype):
@@ -136,14 +147,14 @@ def _step(exact, kind: str):
     return torch.ldexp(torch.ones_like(exact), torch.frexp(exact).exponent - BITS[kind])
 
 
-def _against(want, got, prompt: int) -> dict:
-    """Logits of shape (positions, vocabulary) against those of base + adapter; the answer begins at `prompt`."""
+def _against(want, got) -> dict:
+    """Logits of shape (positions, vocabulary) against those of base + adapter; the answer stands at the end."""
     import torch
 
     a, b = want.log_softmax(-1), got.log_softmax(-1)
     kl = a.exp() * (torch.expm1(b - a) - (b - a))  # its sum is KL, as exp(b) sums to 1; no term is below 0
-    first, second = want[prompt - 1 : -1].topk(2).values.T
-    other = got[prompt - 1 : -1].argmax(-1) != want[prompt - 1 : -1].argmax(-1)
+    first, second = want[-ANSWER - 1 : -1].topk(2).values.T
+    other = got[-ANSWER - 1 : -1].argmax(-1) != want[-ANSWER - 1 : -1].argmax(-1)
     return {
         "max_abs_diff": (got - want).abs().max().item(),
         "kl": [float(f"{x:.3g}") for x in kl.sum(-1).tolist()],
