@@ -80,23 +80,26 @@ def knee(levels: list[dict]) -> dict:
 
 
 def curves(tests: list[dict]):
-    """Draw throughput and time to the first token over the number of clients, a line each; returns both Axes."""
+    """Draw throughput and time to the first token over the number of clients, a colour a test; returns both Axes."""
     import matplotlib.pyplot as plt
 
-    _, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    speed, first = axes
+    lines = []
     for test in tests:
-        levels = test["levels"]
-        x = [row["clients"] for row in levels]
-        drawn = axes[0].plot(x, [row["tokens a second"] for row in levels], marker="o", label=test["what"])
+        levels, best = test["levels"], knee(test["levels"])["clients"]
+        clients = [row["clients"] for row in levels]
+        (line,) = speed.plot(clients, [row["tokens a second"] for row in levels], marker="o", label=test["what"])
+        lines.append(line)
         for name, style in (("first token p50, s", "-"), ("first token p95, s", ":")):
-            axes[1].plot(x, [r[name] for r in levels], style, marker="o", color=drawn[0].get_color(), label=name)
-        best = knee(levels)
-        axes[0].axvline(best["clients"], color=drawn[0].get_color(), alpha=0.4, linestyle="--")
-        axes[0].annotate("knee", (best["clients"], 0), xytext=(4, 4), textcoords="offset points")
-        ticks = x
+            first.plot(clients, [r[name] for r in levels], style, marker="o", color=line.get_color(), label=name[12:15])
+        speed.axvline(best, color=line.get_color(), alpha=0.4, linestyle="--")
+        speed.text(best, 1.0, " knee", transform=speed.get_xaxis_transform(), va="bottom", ha="center")
+    ticks = sorted({row["clients"] for test in tests for row in test["levels"]})
     for ax, what in zip(axes, ("tokens a second, all clients", "seconds to the first token"), strict=True):
         ax.set_xscale("log", base=2)
         ax.set_xticks(ticks, [str(t) for t in ticks])
         ax.set(xlabel="clients at once", ylabel=what, ylim=(0, None))
-        ax.legend(fontsize="small")
+    first.legend(handles=first.lines[:2])
+    figure.legend(handles=lines, loc="outside upper center")
     return axes
