@@ -2,13 +2,12 @@
 
 import json
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import matplotlib
 import pytest
 
-from helpers import serving
+from helpers import openai_http, serving
 from helpers.errors import UserError
 from helpers.evaluation import choices, comparison, quiz, readings, report, safety, stage, testset
 from helpers.evaluation.answers import Answers
@@ -25,35 +24,18 @@ KEY = "sk-of-somebody-else-4Zt9"
 @pytest.fixture
 def scripted():
     """Start servers on 127.0.0.1 that answer a chat with what `reply(messages)` returns: a text or an HTTP status."""
-    servers = []
+    with ExitStack() as stack:
 
-    def start(reply) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                said = reply(body["messages"])
-                status, text = (said, f"refused: {self.headers}") if isinstance(said, int) else (200, said)
-                choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-                whole = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-                out = json.dumps(whole).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(out)))
-                self.end_headers()
-                self.wfile.write(out)
+        def start(reply) -> str:
+            def answer(asked, authorization):
+                said = reply(asked["messages"])
+                if isinstance(said, int):
+                    return said, {"error": {"message": f"refused: {authorization}"}}
+                return 200, openai_http.completion("m", said)
 
-            def log_message(self, *args):
-                pass
+            return stack.enter_context(openai_http.served(answer))
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/v1"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 GOOD = [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import openai
 from pydantic import BaseModel, ValidationError
 
+from . import openai_http
 from .errors import UserError
 
 
@@ -48,15 +49,7 @@ class Model:
 
     def client(self) -> openai.OpenAI:
         """A client that tries again by itself, later each time and as `Retry-After` asks."""
-        near = any(host in self.url for host in ("//127.0.0.1", "//localhost"))  # a proxy cannot reach this machine
-        http = openai.DefaultHttpxClient(trust_env=not near)
-        return openai.OpenAI(
-            base_url=self.url,
-            api_key=self.key or "none",
-            timeout=self.timeout,
-            max_retries=self.retries,
-            http_client=http,
-        )
+        return openai_http.client(self.url, self.key, self.timeout, self.retries)
 
 
 def ask(model: Model, messages: list[dict], form: type[BaseModel], client: openai.OpenAI | None = None) -> dict:

@@ -15,6 +15,7 @@ from multiprocessing.pool import ThreadPool
 
 import openai
 
+from .. import openai_http
 from ..errors import UserError
 from . import answers
 
@@ -52,7 +53,7 @@ class Asker:
     again: bool = False
 
     def __post_init__(self):
-        self.client = client(self.url, self.key, self.timeout, self.retries)
+        self.client = openai_http.client(self.url, self.key, self.timeout, self.retries)
         self.counts = Counter(answered=0, from_file=0, retries=0, empty=0, cut=0)
         self.failures: Counter = Counter()
         self._lock, self._in_a_row, self._gone = threading.Lock(), 0, None
@@ -123,13 +124,6 @@ class Asker:
     def _count(self, **more: int) -> None:
         with self._lock:
             self.counts.update(more)
-
-
-def client(url: str, key: str | None, timeout: float, retries: int) -> openai.OpenAI:
-    """A client that asks again by itself, later each time and as `Retry-After` says."""
-    near = any(host in url for host in ("//127.0.0.1", "//localhost"))  # a proxy cannot reach this machine
-    http = openai.DefaultHttpxClient(trust_env=not near)
-    return openai.OpenAI(base_url=url, api_key=key or "none", timeout=timeout, max_retries=retries, http_client=http)
 
 
 def ask_all(rows: Sequence[dict], name: str, asker: Asker, max_tokens: int) -> dict[str, str]:

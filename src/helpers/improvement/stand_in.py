@@ -8,9 +8,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from .. import openai_http
 from ..structured import Model
 
 NAME = "a script, no model"
@@ -33,29 +33,15 @@ def serve(file: Path) -> Iterator[Model]:
     """
     script, said, lock = lines(file), defaultdict(int), threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"][1]["content"]
-            cell = next((c for c in script if f"主题：{c[0]}\n感受：{c[1]}（" in asked), None)
-            with lock:
-                text = script[cell][min(said[cell], len(script[cell]) - 1)] if cell else "这个我没有准备。"
-                said[cell] += 1
-            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-            body = {"id": "1", "object": "chat.completion", "created": 0, "model": NAME, "choices": [choice]}
-            out = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(out)))
-            self.end_headers()
-            self.wfile.write(out)
+    def answer(asked: dict, _) -> tuple[int, dict]:
+        text = asked["messages"][1]["content"]
+        cell = next((c for c in script if f"主题：{c[0]}\n感受：{c[1]}（" in text), None)
+        if cell is None:
+            return 200, openai_http.completion(NAME, "这个我没有准备。")
+        with lock:
+            says = script[cell][min(said[cell], len(script[cell]) - 1)]
+            said[cell] += 1
+        return 200, openai_http.completion(NAME, says)
 
-        def log_message(self, *_):
-            """A page shows what is written to stderr in red."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield Model(f"http://127.0.0.1:{server.server_port}/v1", NAME, purpose="SYNTHESIS")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with openai_http.served(answer) as url:
+        yield Model(url, NAME, purpose="SYNTHESIS")
