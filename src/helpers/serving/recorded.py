@@ -4,13 +4,11 @@ A load test is a dict: `what`, `device`, `date`, `command`, `share` (cache_max_e
 and `levels`, a row for each number of clients with the keys of `COLUMNS`.
 """
 
-import json
 from pathlib import Path
 
 from ..errors import UserError
-from ..profile import ROOT
+from ..recorded import FOLDER, records
 
-FOLDER = ROOT / "data" / "recorded"
 COLUMNS = (
     "clients",
     "requests",
@@ -29,11 +27,7 @@ def runs(profile: str, folder: Path | None = None) -> list[dict]:
         UserError: a record that is no JSON, or lacks what a table needs.
     """
     found = []
-    for file in sorted(((folder or FOLDER) / profile).glob("*.json")):
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{file} is not JSON ({error}).") from None
+    for file, record in records(profile, folder or FOLDER):
         if "levels" not in record:
             continue  # a record of training
         try:

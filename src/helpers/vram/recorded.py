@@ -1,18 +1,16 @@
 """Runs on a GPU that a reader cannot repeat, as recorded in `data/recorded/<profile>/`, beside their prediction."""
 
-import json
 import shlex
 from pathlib import Path
 
 import yaml
 
 from ..errors import UserError
-from ..profile import ROOT, Profile
+from ..profile import Profile
+from ..recorded import FOLDER, records
 from .cards import GIB, find_card
 from .recipe import Recipe
 from .settings import from_settings, of_profile
-
-FOLDER = ROOT / "data" / "recorded"
 
 
 def trained(profile: Profile, folder: Path = FOLDER) -> list[dict]:
@@ -26,12 +24,11 @@ def trained(profile: Profile, folder: Path = FOLDER) -> list[dict]:
         UserError: a record that is not JSON or lacks a field.
     """
     rows = []
-    for file in sorted((folder / profile.name).glob("*.json")):
+    for file, record in records(profile.name, folder):
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
             if record["what"] == "swift sft":
                 rows += _rows(file.stem, record, of_profile(profile))
-        except (json.JSONDecodeError, KeyError) as error:
+        except KeyError as error:
             raise UserError(f"{file} is no record of a run ({type(error).__name__}: {error}); measure again.") from None
     return rows
 
