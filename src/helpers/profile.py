@@ -39,6 +39,11 @@ def names() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("*.yaml") if p.stem != AS_PUBLISHED)
 
 
+def for_gpu() -> list[Profile]:
+    """The profiles that need a GPU."""
+    return [chosen for chosen in map(load, names()) if not chosen.sft["use_cpu"]]
+
+
 def gpu_memory_gib() -> float:
     """Memory of the first CUDA device in GiB, 0.0 without one."""
     import torch

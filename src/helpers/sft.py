@@ -115,16 +115,25 @@ def build(run: Run, work: Path, stop_at: int | None = None) -> dict:
     return finish(run, work, rows, spent)
 
 
-def finish(run: Run, work: Path, rows: list[dict], sessions: list[dict]) -> dict:
-    """Move the last checkpoint's adapter into place and collect the numbers of a finished training."""
+def keep_adapter(work: Path, log: Path) -> None:
+    """Copy the last checkpoint's adapter to `adapter/`.
+
+    Raises:
+        UserError: there is no checkpoint; `log` says why.
+    """
     checkpoint = last_checkpoint(work)
     if checkpoint is None:
-        raise UserError(f"swift sft left no checkpoint below {work}; read {work / 'sft.log'}.")
+        raise UserError(f"swift {log.stem} left no checkpoint below {work}; read {log}.")
     adapter = work / "adapter"
     shutil.rmtree(adapter, ignore_errors=True)
     adapter.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copy(checkpoint / name, adapter / name)
+
+
+def finish(run: Run, work: Path, rows: list[dict], sessions: list[dict]) -> dict:
+    """Move the last checkpoint's adapter into place and collect the numbers of a finished training."""
+    keep_adapter(work, work / "sft.log")
     evals = [r for r in rows if "eval_loss" in r]
     trained = [r for r in rows if "loss" in r]
     shape = _parameters((work / "sft.log").read_text(encoding="utf-8", errors="replace"))
@@ -140,7 +149,7 @@ def finish(run: Run, work: Path, rows: list[dict], sessions: list[dict]) -> dict
         "steps": trained[-1]["step"] if trained else 0,
         "sessions": sessions,
         **shape,
-        "adapter_bytes": (adapter / "adapter_model.safetensors").stat().st_size,
+        "adapter_bytes": (work / "adapter/adapter_model.safetensors").stat().st_size,
         "eval_loss_before": evals[0]["eval_loss"] if evals and evals[0]["step"] == 0 else None,
         "eval_loss_after": evals[-1]["eval_loss"] if evals and evals[-1]["step"] > 0 else None,
         "peak_rss_gib": max(s["peak_rss_gib"] for s in sessions),

@@ -8,7 +8,6 @@ Source: K. Ethayarajh et al., KTO: Model Alignment as Prospect Theoretic Optimiz
 
 import json
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -142,14 +141,7 @@ def train(run: Run, work: Path) -> dict:
         )
         rows = sft.read_log(log)
         progress.update(rows)
-    checkpoint = sft.last_checkpoint(work)
-    if checkpoint is None:
-        raise UserError(f"swift rlhf left no checkpoint below {work}; read {work / 'rlhf.log'}.")
-    adapter = work / "adapter"
-    shutil.rmtree(adapter, ignore_errors=True)
-    adapter.mkdir()
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copy(checkpoint / name, adapter / name)
+    sft.keep_adapter(work, work / "rlhf.log")
     write_yaml(run, work)  # as for a whole training; and the folder is about to be renamed
     file.write_text(file.read_text(encoding="utf-8").replace(str(work), str(run.dir("improve"))), encoding="utf-8")
     return {

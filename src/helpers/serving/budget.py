@@ -12,17 +12,14 @@ UNKNOWN = "not measured yet"
 def table() -> list[dict]:
     """One row for each profile that has a GPU: what the cache needs at most, and what the card has room for."""
     rows = []
-    for name in profiles.names():
-        chosen = profiles.load(name)
-        if chosen.sft["use_cpu"]:
-            continue
+    for chosen in profiles.for_gpu():
         config, options = of_profile(chosen).config, chosen.serve
         share, length, at_once = (options[k] for k in ("cache_max_entry_count", "session_len", "max_batch_size"))
         card = find_card(chosen.vram["gpu_memory_gib"])
         memory = serving_memory(config, card, share, length)
         rows.append(
             {
-                "profile": name,
+                "profile": chosen.name,
                 "card": card.name,
                 "KiB a token": kv_cache_bytes(config) / 1024,
                 "session_len": length,
@@ -31,7 +28,7 @@ def table() -> list[dict]:
                 "weights, GiB": round(memory.weights / GIB, 1),
                 "cache, GiB": round(memory.cache / GIB, 1),
                 "full sessions in it": round(memory.sessions, 1),
-                "in use when ready, GiB": measured(name, share) or UNKNOWN,
+                "in use when ready, GiB": measured(chosen.name, share) or UNKNOWN,
                 "predicted, GiB": round(memory.total / GIB, 1),
             }
         )

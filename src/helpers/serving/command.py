@@ -65,13 +65,12 @@ def demand(options: dict) -> None:
 def gpu_commands() -> list[dict]:
     """The command of every profile for a GPU with both engines, and what LMDeploy objects to: a row each."""
     rows = []
-    for name in profiles.names():
-        chosen = profiles.load(name)
-        if chosen.sft["use_cpu"]:
-            continue
+    for chosen in profiles.for_gpu():
         for backend in BACKENDS:
             options = chosen.serve | {"backend": backend}
             bad = [f"{v.flag} {v.value}: {v.reason}" for v in objections(options)]
             line = process.shown(gpu_command("./model", options))
-            rows.append({"profile": name, "engine": backend, "command": line, "objections": "; ".join(bad) or "none"})
+            rows.append(
+                {"profile": chosen.name, "engine": backend, "command": line, "objections": "; ".join(bad) or "none"}
+            )
     return rows
