@@ -322,3 +322,13 @@ def test_repairs_find_nothing_in_what_they_have_repaired(text):
 def test_the_page_names_every_code():
     page = (ROOT / "book" / "how_to_use.md").read_text(encoding="utf-8")
     assert not [code for code in CODES if not re.search(rf"`{code}`", page)]
+
+
+def test_packing_is_what_ms_swift_itself_packs():
+    from helpers.inspection import report, upstream
+
+    dice = random.Random(5)
+    lengths = [dice.randint(40, 3200) for _ in range(2300)]  # some too long, and more than two of its batches
+    ours, theirs = report.packing(lengths, 3072), upstream.packed(lengths, 3072)
+    assert (ours["sequences"], ours["dialogues"]) == (len(theirs), sum(map(len, theirs)))
+    assert ours["fill"] == round(sum(map(sum, theirs)) / (3072 * len(theirs)), 4)
