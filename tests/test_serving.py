@@ -1,12 +1,16 @@
 """The server: LMDeploy's HTTP layer over a tiny random Llama on the CPU stand-in, its errors, the verb."""
 
 import asyncio
+import contextlib
+import dataclasses
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,9 +149,7 @@ def test_lmdeploy_refuses_in_its_own_words(endpoint, kw, code, says):
 
 
 def test_a_wrong_key_is_refused(endpoint):
-    from dataclasses import replace
-
-    assert serving.status(replace(endpoint, api_key="wrong").client(), endpoint, "你好")[0] == 401
+    assert serving.status(dataclasses.replace(endpoint, api_key="wrong").client(), endpoint, "你好")[0] == 401
     assert serving.status(endpoint.client(), endpoint, "你好")[0] == 200
 
 
@@ -231,45 +233,112 @@ def test_killing_the_owner_ends_the_server_and_frees_the_port(folder, tmp_path):
     assert serving.is_free("127.0.0.1", port)
 
 
+@pytest.fixture(autouse=True)
+def own_temporary_folder(monkeypatch, tmp_path):
+    """Logs that the verb leaves, because it was killed or its server failed, go with the test."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+@contextlib.contextmanager
 def verb(*words, **env):
-    return subprocess.Popen(
+    """`python -m helpers serve …` in a terminal of its own; `keyboard` types into it."""
+    keyboard, terminal = os.openpty()
+    child = subprocess.Popen(
         [sys.executable, "-m", "helpers", "serve", *map(str, words)],
         env={**os.environ, "PROFILE": "cpu-smollm2", **env},
+        stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C then reaches it as it does a reader's
     )
+    child.keyboard = keyboard
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        os.close(keyboard)
+        os.close(terminal)
 
 
-def until_ready(child) -> str:
+def until(child, word) -> str:
+    """What the verb has printed when a line begins with a word."""
     lines = []
-    while not lines or not lines[-1].startswith("Ready"):
+    while not lines or not lines[-1].startswith(word):
         lines.append(child.stdout.readline())
         assert lines[-1], child.stderr.read()
     return "".join(lines)
 
 
-def test_the_verb_serves_prints_a_request_that_works_and_ends_on_sigterm(folder):
+def listening(processes) -> list[int]:
+    """The ports of this machine on which these processes listen."""
+    found = [c for p in processes for c in p.net_connections("tcp")]
+    return [c.laddr.port for c in found if c.status == psutil.CONN_LISTEN]
+
+
+def ended(processes, ports) -> bool:
+    """Whether the processes end soon, and nothing listens on the ports any more."""
+    return not psutil.wait_procs(processes, timeout=15)[1] and all(serving.is_free("127.0.0.1", p) for p in ports)
+
+
+def test_the_verb_serves_prints_a_request_that_works_and_ends_on_ctrl_c(folder):
     port = free_port()
-    child = verb("--model", folder, "--port", port, "--api-key-env", "MY_KEY", MY_KEY="secret")
-    said = until_ready(child)
-    assert serving.STAND_IN in said and "not a clinician" in said and "12356" in said
-    curl = said[said.index("curl ") : said.index("\n\nReady")]
-    assert "$MY_KEY" in curl and "secret" not in curl
-    answer = subprocess.run(curl, shell=True, capture_output=True, text=True, env={**os.environ, "MY_KEY": "secret"})
-    assert '"choices"' in answer.stdout
-    child.terminate()
-    out, err = child.communicate(timeout=30)
-    assert (child.returncode, out, err) == (0, "stopped.\n", "") and serving.is_free("127.0.0.1", port)
+    with verb("--model", folder, "--port", port, "--api-key-env", "MY_KEY", MY_KEY="secret") as child:
+        said = until(child, "Ready")
+        assert serving.STAND_IN in said and "not a clinician" in said and "12356" in said
+        curl = said[said.index("curl ") : said.index("\n\nReady")]
+        assert "$MY_KEY" in curl and "secret" not in curl
+
+        def request(key):
+            env = {**os.environ, "MY_KEY": key}
+            return subprocess.run(curl, shell=True, capture_output=True, text=True, env=env).stdout
+
+        assert '"choices"' in request("secret") and "Unauthorized" in request("wrong")
+        with verb("--model", folder, "--port", port) as second:  # it neither waits nor moves to another port
+            out, err = second.communicate(timeout=30)
+            assert second.returncode == 1 and out == "" and f"port {port} on 127.0.0.1 is in use" in err
+        below = psutil.Process(child.pid).children(recursive=True)
+        logs = Path(next(line for line in said.splitlines() if line.startswith("logs:")).split()[1])
+        assert list(logs.iterdir()) and listening(below) == [port]
+        os.write(child.keyboard, b"\x03")
+        out, err = child.communicate(timeout=30)
+        assert (child.returncode, out, err) == (0, "stopped.\n", "") and ended(below, [port]) and not logs.exists()
+
+
+def test_sigterm_ends_the_verb_also_while_it_loads(folder):
+    port = free_port()
+    with verb("--model", folder, "--port", port) as child:
+        until(child, "command:")
+        while not (below := psutil.Process(child.pid).children(recursive=True)):
+            time.sleep(0.05)
+        child.terminate()
+        out, err = child.communicate(timeout=30)
+        assert (child.returncode, out, err) == (0, "stopped.\n", "") and ended(below, [port])
+
+
+def test_two_workers_ask_for_the_key_and_end_when_the_verb_is_killed(folder):
+    port = free_port()
+    with verb("--model", folder, "--port", port, "--workers", 2, "--api-key-env", "MY_KEY", MY_KEY="secret") as child:
+        until(child, "Ready")
+        pool = serving.Endpoint(f"http://127.0.0.1:{port}/v1", "listener", "two", "secret")
+        assert serving.status(pool.client(), pool, "你好")[0] == 200
+        assert serving.status(dataclasses.replace(pool, api_key="wrong").client(), pool, "你好")[0] == 401
+        below = psutil.Process(child.pid).children(recursive=True)
+        ports = listening(below)
+        assert len(ports) == 3 and port in ports
+        child.kill()
+        assert ended(below, ports)
 
 
 def test_the_verb_says_that_its_engine_was_killed(folder):
-    child = verb("--model", folder, "--port", free_port())
-    until_ready(child)
-    for engine in psutil.Process(child.pid).children(recursive=True):
-        if "helpers.lmdeploy_cpu" in engine.cmdline() and "helpers.process" not in engine.cmdline():
-            engine.kill()
-    _, err = child.communicate(timeout=30)
+    with verb("--model", folder, "--port", free_port()) as child:
+        until(child, "Ready")
+        for engine in psutil.Process(child.pid).children(recursive=True):
+            if "helpers.lmdeploy_cpu" in engine.cmdline() and "helpers.process" not in engine.cmdline():
+                engine.kill()
+        _, err = child.communicate(timeout=30)
     assert child.returncode == 1 and err.startswith("error: the server ended (killed by SIGKILL)")
     assert len(err.strip().splitlines()) == 1
 
@@ -283,8 +352,8 @@ def test_the_verb_says_that_its_engine_was_killed(folder):
     ],
 )
 def test_the_verb_refuses_in_one_sentence(words, says):
-    child = verb(*words)
-    _, err = child.communicate()
+    with verb(*words) as child:
+        _, err = child.communicate()
     assert child.returncode == 1 and says in err and len(err.strip().splitlines()) == 1
 
 

@@ -90,6 +90,15 @@ def check_access(host: str, api_key: str | None) -> None:
         raise UserError("a key is one word of ASCII letters, digits and signs that does not begin with '-'.")
 
 
+def check_port(host: str, port: int) -> None:
+    """Refuse a port on which another program listens; this project never moves to another one by itself."""
+    if not is_free(reachable(host), port):
+        raise UserError(
+            f"port {port} on {host} is in use by another program; stop it, or change serve.server_port in the profile, "
+            f"or --port of the verb serve."
+        )
+
+
 def check_model(folder: Path) -> None:
     """Refuse a folder that no server can load, before one is started."""
     if not folder.is_dir():
@@ -116,8 +125,7 @@ def my_turn(host: str, port: int) -> Iterator[None]:
             f"another notebook of this project has served on port {port} for {TURN // 60} minutes; end its server."
         ) from None
     try:
-        if not is_free(reachable(host), port):
-            raise UserError(f"port {port} on {host} is in use by another program; stop it or change serve.server_port.")
+        check_port(host, port)
         yield
     finally:
         lock.release()

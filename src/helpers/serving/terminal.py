@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import tempfile
 import time
@@ -34,6 +35,7 @@ def serve(run: Run, model: Path | None, changes: dict, key_name: str | None, wor
     """
     key, options = read_key(key_name), run.profile.serve | changes
     server.check_access(options["server_name"], key)
+    server.check_port(options["server_name"], options["server_port"])  # in a terminal nobody waits for a turn
     if model is not None:
         server.check_model(model)
     demand(options | ({"api_keys": key} if key else {}))
@@ -68,10 +70,9 @@ def logs():
     place = Path(tempfile.mkdtemp(prefix="listener-serve-"))
     try:
         yield place
-    except KeyboardInterrupt:
-        for file in place.iterdir():
-            file.unlink()
-        place.rmdir()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or not any(place.iterdir()):
+            shutil.rmtree(place)
         raise
 
 
