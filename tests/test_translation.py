@@ -25,6 +25,8 @@ WAITING = {
     "book/how_to_use",
     "book/profiles",
     "book/glossary",
+    "book/what_is_real",
+    "book/references",
 }
 PAGES = catalogues.pages()
 MARKDOWN = MarkdownIt().use(dollarmath_plugin).use(myst_role_plugin).use(substitution_plugin)
