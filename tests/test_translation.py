@@ -23,7 +23,6 @@ WAITING = {
     "notebooks/08_improve",
     "notebooks/results",
     "book/how_to_use",
-    "book/profiles",
     "book/glossary",
     "book/what_is_real",
     "book/references",
