@@ -22,7 +22,6 @@ WAITING = {
     "notebooks/07_evaluate",
     "notebooks/08_improve",
     "notebooks/results",
-    "book/how_to_use",
     "book/glossary",
     "book/what_is_real",
     "book/references",
