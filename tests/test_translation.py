@@ -17,7 +17,6 @@ WAITING = {
     "notebooks/02_data",
     "notebooks/03_sft",
     "notebooks/04_vram",
-    "notebooks/05_export",
     "notebooks/06_deploy",
     "notebooks/07_evaluate",
     "notebooks/08_improve",
