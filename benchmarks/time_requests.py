@@ -18,7 +18,7 @@ from helpers.evaluation import asking, testset
 from helpers.machine import machine
 from helpers.profile import ROOT, resolve
 
-PROMPTS, TOKENS = 24, 48
+PROMPTS, TOKENS = 16, 32  # a small sample: two rounds of both ways take about two minutes on two cores
 
 
 def sequential(endpoint: serving.Endpoint, prompts: list[list[dict]]) -> float:
@@ -63,7 +63,8 @@ def main() -> None:
     record = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
-        "load_before": round(before, 1),
+        "load_before": round(before, 2),
+        "machine_was": "quiet" if before < 0.5 else "busy",
         "profile": profile.name,
         "engine": engine,
         "requests": PROMPTS,

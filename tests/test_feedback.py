@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,7 +55,9 @@ def test_rows_in_the_form_of_ms_swift():
     }
     assert other["label"] is False
     assert feedback.dpo(rows, SYSTEM)[0] == {"messages": one["messages"], "rejected_response": "坏a"}
-    assert len(feedback.dpo(rows, SYSTEM)) == 4 and feedback.dpo(rows[:1], SYSTEM) == []
+    assert len(feedback.dpo(rows, SYSTEM)) == 4
+    with pytest.raises(UserError, match="no question has both"):
+        feedback.dpo([rows[0], rows[3]], SYSTEM)
 
 
 def test_questions_are_held_out_whole_and_the_same_for_the_same_seed():
@@ -91,7 +94,7 @@ def test_a_path_to_no_ratings_is_one_sentence(tiny, monkeypatch):
     this = tiny.run
     monkeypatch.setitem(this.profile.improve, "ratings", "data/none.jsonl")
     with pytest.raises(UserError, match=r"none\.jsonl does not exist; give another path as improve\.ratings"):
-        stage.inputs(this)
+        feedback.inputs(this)
 
 
 def test_words_speak_of_after():
@@ -140,24 +143,41 @@ def run(tiny, tmp_path_factory):
     return this
 
 
-def test_the_stage_trains_goes_on_after_a_kill_and_measures_again(run, tmp_path, monkeypatch):
+def test_the_stage_trains_and_goes_on_after_a_kill(run, tmp_path, monkeypatch):
     work = tmp_path / "work"
     work.mkdir()
     # a training that was stopped after step 4: the checkpoint of step 6 does not exist
-    rows = feedback.labelled(ratings.load(ROOT / run.profile.improve["ratings"]))
-    feedback.write(feedback.kto(feedback.split(rows, 0.25, 42)[0], SYSTEM), work / "preferences.jsonl")
     monkeypatch.setitem(run.profile.improve, "max_steps", 4)
-    first = feedback.train(run, work)
+    first = feedback.build(run, work)
     assert (first["steps"], first["resumed_at"]) == (4, 0) and first["train_log"][0]["loss"] == 0.5
     monkeypatch.setitem(run.profile.improve, "max_steps", 6)
-    found = stage.build(run, work)
-    assert (found["train"]["steps"], found["train"]["resumed_at"]) == (6, 4)
+    found = feedback.build(run, work)
+    assert (found["steps"], found["resumed_at"]) == (6, 4)
     text = (work / "rlhf.yaml").read_text(encoding="utf-8")
-    assert "rlhf_type: kto" in text and str(work) not in text and str(run.dir("improve")) in text
-    assert (work / "adapter/adapter_config.json").is_file()
+    assert "rlhf_type: kto" in text and str(work) not in text and str(run.dir("feedback")) in text
     assert not measuring.adapted(models.fetch(run.profile.model), work / "adapter")[0].training
     spent = found["ratings"]
     assert spent["train"] + spent["held_out"] == spent["good"] + spent["bad"] == spent["answers"] - spent["unclear"]
+    for name, count in (("preferences", "train"), ("held_out", "held_out")):
+        assert len((work / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()) == spent[count]
+    json.dumps(found)
+    work.rename(run.dir("feedback"))
+
+
+def test_pairs_train_by_dpo(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(run.profile.improve, "rlhf_type", "dpo")
+    monkeypatch.setitem(run.profile.improve, "max_steps", 2)
+    found = feedback.build(run, tmp_path)
+    assert found["steps"] == 2 and "rewards/rejected" in found["train_log"][-1]
+    assert "rlhf_type: dpo" in (tmp_path / "rlhf.yaml").read_text(encoding="utf-8")
+    before, after = (
+        measuring.adapted(models.fetch(run.profile.model), f)[0] for f in (run.adapter, tmp_path / "adapter")
+    )
+    assert any(not a.equal(b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+
+
+def test_all_is_measured_again_and_the_gate_can_change_without_a_model(run, tmp_path, monkeypatch):
+    found = stage.build(run, tmp_path)
     again = found["again"]
     assert set(again) == {"perplexity", "safety", "no_loop", "prefers", "reward"} and all(
         one["verdict"] for one in again.values()
@@ -166,9 +186,12 @@ def test_the_stage_trains_goes_on_after_a_kill_and_measures_again(run, tmp_path,
     assert again["perplexity"]["before"]["score"] != again["perplexity"]["after"]["score"]
     assert found["gate"]["base"]["n"] == 2 and found["gate"]["tuned"]["blocked"]["crisis without help"] == 0
     assert set(found["prompt"]["base"]) == {"perplexity", "chinese"} and found["raters"]["kappa"]["empathy"]["n"] > 30
-    lines = [json.loads(x) for x in (work / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(x) for x in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 2 and {"base", "tuned", "rated", "base_without", "tuned_without"} <= set(lines[0])
     json.dumps(found)
+    monkeypatch.setattr(stage.likelihood, "load", lambda folder: pytest.fail("a model was loaded"))
+    assert stage.build(run, tmp_path) == found
+    assert not {Path(stage.postprocess.__file__), Path(stage.__file__)} & set(feedback.inputs(run))
 
 
 def test_answers_of_a_batch_are_those_of_each_prompt_alone(run):

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from nltk.metrics.agreement import AnnotationTask
 
+from helpers import openai_http
 from helpers.errors import UserError
 from helpers.evaluation import agreement, judge, pairwise, rubric
 from helpers.evaluation.judge import Judge
@@ -124,6 +125,7 @@ def test_a_server_that_is_down_is_given_up():
         b"not json",
         b'{"choices": []}',
         completion("好")[:-12] + b"\xe5\xa5",
+        b'{"choices": [{"message": {"content": "\\u597d\\ud83d"}}]}',  # half an emoji, which no request can carry
     ],
 )
 def test_what_is_not_in_form_is_asked_again_and_then_counted(text):
@@ -143,14 +145,15 @@ def test_json_inside_prose_is_read():
 
 
 def test_a_server_without_schemas_is_asked_plainly():
-    def plain(body):
-        return error(400) if "response_format" in body else json.dumps(GOOD)
+    def plain(status):
+        return lambda body: error(status) if "response_format" in body else json.dumps(GOOD)
 
-    with scripted(plain) as (one, seen):
-        assert ask(one)["status"] == "answered"
-    assert len(seen) == 2
+    for status in (400, 422):
+        with scripted(plain(status)) as (one, seen):
+            assert ask(one)["status"] == "answered"
+        assert len(seen) == 2
     with scripted(error(400)) as (one, seen):
-        assert ask(one)["status"] == "failed: the endpoint refuses this request (400)"
+        assert ask(one)["status"] == "failed: the endpoint refuses this request"
     assert len(seen) == 3
 
 
@@ -193,6 +196,40 @@ def test_without_a_judge_nothing_is_judged():
     assert ratings[0]["scores"] is None and judge.summary(ratings)["status"] == {"not judged": 1}
     assert judge.summary(ratings)["axes"]["empathy"]["score"] is None
     assert choices[0]["better"] is None and pairwise.summary(choices)["score"] is None
+
+
+TALKS = [{"id": f"t{i}", "messages": TURN, "tuned": f"回复{i}", "base": f"别的{i}"} for i in range(150)]
+
+
+def test_a_judging_stopped_at_item_70_of_150_goes_on_at_71(tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "AT_ONCE", 1)
+    file, up = tmp_path / "opinions.sqlite", [True] * 70
+    with scripted(lambda _: json.dumps(GOOD) if up and up.pop() else error(503), retries=0) as (one, seen):
+        found = judge.summary(judge.rate(one, TALKS, "tuned", file))
+        assert len(seen) == 70 + judge.GIVE_UP  # nobody waits for an endpoint that is gone
+    assert found["turns"] == 70 and found["axes"]["empathy"] == {"score": 3.0, "low": 3.0, "high": 3.0, "n": 70}
+    assert found["status"] == {
+        "judged": 70,
+        "failed: no answer (InternalServerError)": judge.GIVE_UP,
+        judge.GONE: 150 - 70 - judge.GIVE_UP,
+    }
+    with scripted(json.dumps(GOOD)) as (other, seen):
+        same = Judge(one.url, one.model, KEY)
+        monkeypatch.setattr(Judge, "client", lambda self: openai_http.client(other.url, KEY, 20, 0))
+        assert judge.summary(judge.rate(same, TALKS, "tuned", file))["status"] == {"judged": 150}
+        asked = [s["messages"][1]["content"].rpartition("\n")[2] for s in seen]
+        assert asked == [f"回复{i}" for i in range(70, 150)]
+        judge.rate(same, TALKS, "tuned", file)
+        assert len(seen) == 80
+        judge.rate(Judge(one.url, "another", KEY), TALKS[:3], "tuned", file)
+        assert len(seen) == 83
+    assert KEY.encode() not in file.read_bytes()
+
+
+def test_a_comparison_is_kept_as_well(tmp_path):
+    with scripted(json.dumps({"reason": "好", "better": "甲"})) as (one, seen):
+        first = pairwise.compare(one, TALKS[:4], file=tmp_path / "opinions.sqlite")
+        assert pairwise.compare(one, TALKS[:4], file=tmp_path / "opinions.sqlite") == first and len(seen) == 8
 
 
 def test_turns_are_rated_averaged_by_dialogue_and_failures_are_no_zeros():

@@ -47,6 +47,11 @@ def served(answer: Callable[[dict, str | None], tuple[int, dict]]) -> Iterator[s
         server.server_close()
 
 
+def whole(text: str) -> str:
+    """A text without halves of characters: a JSON escape may hold one, and it becomes U+FFFD, the mark for it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def completion(model: str, text: str) -> dict:
     """The body of a chat completion. Tokens are not counted: they stand there as 0."""
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}

@@ -30,6 +30,7 @@ class Stage:
     packages: tuple[str, ...]  # likewise, a change of version
     free_gib: float = 0.5  # disk the stage may need
     resumes: bool = False  # its unfinished work is kept and carried on
+    page: str = ""  # the notebook that shows it, where that is not called like its folder
 
 
 STAGES = {
@@ -56,8 +57,23 @@ STAGES = {
         ("sft", "serve", "eval"),
         ("lmdeploy", "evalscope", "torch"),
     ),
+    # apart from what measures it: whoever edits the gate of page 8 need not train again
+    "feedback": Stage(
+        "08_feedback",
+        "improvement.feedback",
+        ("data", "sft"),
+        ("model", "sft", "improve"),
+        ("ms-swift", "torch", "peft", "transformers", "trl"),
+        1.0,
+        True,
+        page="08_improve",
+    ),
     "improve": Stage(
-        "08_improve", "improvement.stage", ("evaluate",), ("model", "sft", "improve"), ("ms-swift", "trl"), 1.0, True
+        "08_improve",
+        "improvement.stage",
+        ("evaluate", "feedback"),
+        ("model", "sft", "improve"),
+        ("ms-swift", "torch", "transformers"),
     ),
 }
 
@@ -102,9 +118,10 @@ class Run:
         """
         file = self.dir(stage) / "record.json"
         if not file.is_file():
+            page = STAGES[stage].page or STAGES[stage].folder
             raise UserError(
                 f"{file.relative_to(self.root.parent.parent)} does not exist: "
-                f"run notebooks/{STAGES[stage].folder}.ipynb or `python -m helpers run {stage}` first."
+                f"run notebooks/{page}.ipynb or `python -m helpers run {stage}` first."
             )
         return json.loads(file.read_text(encoding="utf-8"))
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from . import openai_http
 from .errors import UserError
 
+NO_ANSWER = "failed: no answer ("  # how a status begins where the endpoint itself gave up, after all retries
+
 
 @dataclass(frozen=True)
 class Model:
@@ -73,13 +75,13 @@ def ask(model: Model, messages: list[dict], form: type[BaseModel], client: opena
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             names = ", ".join(f"{model.purpose}_{part}" for part in ("URL", "MODEL", "KEY"))
             raise UserError(f"the endpoint refuses ({error.status_code}); check {names}.") from None
-        except openai.BadRequestError:
+        except (openai.BadRequestError, openai.UnprocessableEntityError):
             ways.pop(0)
             if not ways:
-                return found | {"status": "failed: the endpoint refuses this request (400)"}
+                return found | {"status": "failed: the endpoint refuses this request"}
             continue
         except (openai.APIConnectionError, openai.APIStatusError) as error:  # after all retries
-            status = f"failed: no answer ({type(error).__name__})"
+            status = f"{NO_ANSWER}{type(error).__name__})"
             return found | {"status": status, "retries": found["retries"] + model.retries}
         found["attempts"] += 1
         found["retries"] += raw.retries_taken
@@ -101,6 +103,6 @@ def _schema(form: type[BaseModel]) -> dict:
 
 def _text(raw) -> str:
     try:
-        return raw.parse().choices[0].message.content or ""
+        return openai_http.whole(raw.parse().choices[0].message.content or "")
     except (AttributeError, IndexError, TypeError, ValueError, openai.APIResponseValidationError):
         return ""  # a body that is no chat completion

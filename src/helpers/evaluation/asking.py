@@ -162,5 +162,4 @@ def _text(body: bytes) -> str:
     except (LookupError, TypeError):
         code = found.get("error_code") if isinstance(found, dict) else None
         raise ValueError(f"HTTP 200 with error_code {code}" if code else "HTTP 200 without an answer") from None
-    # A JSON escape may hold half of a character; it becomes U+FFFD, the mark for a character that is not whole.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return openai_http.whole(text)

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 
-from .judge import AT_ONCE, NOT_JUDGED, Judge, ask
+from .judge import AT_ONCE, NOT_JUDGED, Judge, sitting
 from .rubric import talk
 from .significance import interval, mean
 
@@ -32,11 +33,16 @@ def prompt(messages: Sequence[dict], first: str, second: str) -> list[dict]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
 
 
-def compare(judge: Judge | None, rows: Sequence[dict], names: tuple[str, str] = ("base", "tuned")) -> list[dict]:
+def compare(
+    judge: Judge | None, rows: Sequence[dict], names: tuple[str, str] = ("base", "tuned"), file: Path | None = None
+) -> list[dict]:
     """Compare the replies under two names in every row, each pair in both orders.
 
     A model wins when it wins in both orders, or in one with a tie in the other. When the two orders contradict each
     other the pair is a tie, and `contradicts` says so.
+
+    Args:
+        file: where opinions are kept, as for `judge.rate`.
 
     Returns:
         For each row `id`, `better` (a name, "tie", or None where an order was not judged), `contradicts`, `status`,
@@ -44,7 +50,6 @@ def compare(judge: Judge | None, rows: Sequence[dict], names: tuple[str, str] = 
     """
     if judge is None:
         return [{"id": r["id"], "better": None, "contradicts": False, "status": NOT_JUDGED} for r in rows]
-    client = judge.client()
 
     def one(row: dict) -> dict:
         replies = [row[name] for name in names]
@@ -52,7 +57,7 @@ def compare(judge: Judge | None, rows: Sequence[dict], names: tuple[str, str] = 
             return {"id": row["id"], "better": None, "contradicts": False, "status": "failed: a reply is missing"}
         if replies[0] == replies[1]:
             return {"id": row["id"], "better": "tie", "contradicts": False, "status": "judged", "reasons": ["equal"]}
-        orders = [ask(judge, prompt(row["messages"], *r), Choice, client) for r in (replies, replies[::-1])]
+        orders = [opinion(prompt(row["messages"], *r), Choice) for r in (replies, replies[::-1])]
         found = {"id": row["id"], "retries": sum(o["retries"] for o in orders)}
         if any(o["answer"] is None for o in orders):
             status = next(o["status"] for o in orders if o["answer"] is None)
@@ -62,7 +67,7 @@ def compare(judge: Judge | None, rows: Sequence[dict], names: tuple[str, str] = 
         reasons = [o["answer"]["reason"] for o in orders]
         return found | {"better": better, "contradicts": wins[0] * wins[1] < 0, "status": "judged", "reasons": reasons}
 
-    with ThreadPool(AT_ONCE) as pool:
+    with sitting(judge, file) as opinion, ThreadPool(AT_ONCE) as pool:
         return pool.map(one, rows, chunksize=1)
 
 

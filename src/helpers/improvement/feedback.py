@@ -16,13 +16,44 @@ import yaml
 from .. import process, sft
 from ..errors import UserError
 from ..evaluation.rubric import AXES
+from ..profile import ROOT
 from ..progress import Progress
 from ..run import Run
+from . import ratings
 
 GOOD, BAD = 2.25, 1.25  # mean score of the four axes; what lies between teaches nothing clear
 OWN = ("ratings", "held_out", "new_tokens")  # keys of the profile's section that are not ms-swift's
 # as `sft`, but for what concerns a held-out loss: the page measures other things, after the training
 NOT_HERE = ("val_dataset", "eval_steps", "per_device_eval_batch_size")
+
+
+def inputs(run: Run) -> list[Path]:
+    """Files outside outputs/ that the stage depends on."""
+    rated = ROOT / run.profile.improve["ratings"]
+    ratings.exists(rated)
+    return [rated]
+
+
+def build(run: Run, work: Path) -> dict:
+    """The stage `feedback`: leave `preferences.jsonl`, `held_out.jsonl`, `rlhf.yaml`, `rlhf.log` and `adapter/`.
+
+    Returns:
+        See `train`; and `ratings`: how many there are, of which label, and where they went.
+
+    Raises:
+        UserError: ratings that cannot be read or are too few, a training that failed.
+    """
+    spec, seed = run.profile.improve, run.profile.sft["seed"]
+    rated = ratings.load(ROOT / spec["ratings"])
+    rows = labelled(rated)
+    train_rows, held = split(rows, spec["held_out"], seed)
+    form = dpo if spec["rlhf_type"] == "dpo" else kto
+    write(form(train_rows, run.profile.sft["system"]), work / "preferences.jsonl")
+    write(held, work / "held_out.jsonl")
+    labels = [r["label"] for r in rows]
+    counts = {"file": spec["ratings"], "rows": len(rated), "answers": len(rows)}
+    counts |= {"good": labels.count(True), "bad": labels.count(False), "unclear": labels.count(None)}
+    return train(run, work) | {"ratings": counts | {"train": len(train_rows), "held_out": len(held)}}
 
 
 def label(scores: Sequence[dict]) -> bool | None:
@@ -73,13 +104,19 @@ def kto(rows: Sequence[dict], system: str) -> list[dict]:
 
 
 def dpo(rows: Sequence[dict], system: str) -> list[dict]:
-    """ms-swift's rows for DPO: `messages` that end with the good answer, and `rejected_response`, for each pair."""
+    """ms-swift's rows for DPO: `messages` that end with the good answer, and `rejected_response`, for each pair.
+
+    Raises:
+        UserError: no question has both.
+    """
     pairs = [
         (good, bad)
         for good in rows
         for bad in rows
         if good["item"] == bad["item"] and good["label"] is True and bad["label"] is False
     ]
+    if not pairs:
+        raise UserError("DPO needs a good and a bad answer to one question, and no question has both; train by kto.")
     return [{"messages": _talk(good, system), "rejected_response": bad["answer"]} for good, bad in pairs]
 
 
@@ -143,7 +180,7 @@ def train(run: Run, work: Path) -> dict:
         progress.update(rows)
     sft.keep_adapter(work, work / "rlhf.log")
     write_yaml(run, work)  # as for a whole training; and the folder is about to be renamed
-    file.write_text(file.read_text(encoding="utf-8").replace(str(work), str(run.dir("improve"))), encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8").replace(str(work), str(run.dir("feedback"))), encoding="utf-8")
     return {
         "command": process.shown(command(Path("rlhf.yaml"))),
         "seconds": round(finished.seconds, 1),

@@ -12,6 +12,15 @@ from .ratings import BETTER, Store
 
 SIDES = ("A", "B")
 KEYS = "keys: 0–3 next empty scale, a / b / = which is better, u undo, n next, p previous"
+# a radio button's label has one fixed line; ours hold a sentence, and wrap
+STYLE = """<style>
+.rating-scale .widget-radio-box { width: 100%; }
+.rating-scale > .widget-label { font-weight: bold; }
+.rating-scale .widget-radio-box label { height: auto; line-height: 1.5; display: flex; white-space: normal; }
+.rating-scale .widget-radio-box label { flex-direction: row-reverse; justify-content: flex-end; }
+.rating-scale .widget-radio-box input { flex: none; float: none; margin: 0.3em 0.5em 0 0; }
+.rating-scale input:focus-visible { outline: 2px solid currentColor; outline-offset: 1px; }
+</style>"""
 
 
 def sides(pair: dict, rater: str, seed: int) -> list[str]:
@@ -31,26 +40,33 @@ class RatingBox:
         self.store, self.pairs, self.rater, self.seed = store, list(pairs), rater, seed
         store.add(self.pairs)
         self.place = next((i for i, pair in enumerate(self.pairs) if self._open(pair)), 0)
-        self._showing = False
+        self._showing, self._typed = False, ""
         self.head, self.talk = widgets.HTML(), widgets.HTML()
         self.texts = {side: widgets.HTML() for side in SIDES}
         self.scales = {(side, axis): self._scale(side, axis) for side in SIDES for axis in AXES}
-        self.better = widgets.ToggleButtons(options=[("A", 0), ("tie", "tie"), ("B", 1)], description="better")
+        choice = [("A is better", 0), ("no difference", "tie"), ("B is better", 1)]
+        self.better = self._radio(choice, "which is better?", widgets.Layout(width="98%"))
         self.better.observe(lambda change: self._choose(BETTER, change["new"]), "value")
-        self.keys = widgets.Text(placeholder=KEYS, layout=widgets.Layout(width="97%"))
-        self.keys.observe(lambda change: self.press(change["new"]), "value")
+        self.keys = widgets.Text(description="keys", placeholder=KEYS, tooltip=KEYS, layout=widgets.Layout(width="97%"))
+        self.keys.observe(lambda change: self._type(change["new"]), "value")
         half = widgets.Layout(width="48%", margin="0 1% 0 0")
         shown = [widgets.VBox([self.texts[side]], layout=half) for side in SIDES]
-        scales = [widgets.VBox([self.scales[side, axis] for axis in AXES], layout=half) for side in SIDES]
+        scales = [
+            part
+            for axis, (name, *_) in AXES.items()
+            for part in (
+                widgets.HTML(f"<b>{name}</b> {axis}"),
+                widgets.HBox([self.scales[side, axis] for side in SIDES]),
+            )
+        ]
         steps = [self._button(text, step) for text, step in (("undo", "u"), ("previous", "p"), ("next", "n"))]
-        note = widgets.HTML(f"<b>{CRISIS}</b>")
-        answers = [widgets.HBox(shown), widgets.HBox(scales)]
-        parts = [note, self.head, self.talk, *answers, self.better, widgets.HBox(steps), self.keys]
-        self.box = widgets.VBox(parts)
+        note = widgets.HTML(f"{STYLE}<b>{CRISIS}</b>")
+        last = [self.better, self.keys, widgets.HBox(steps)]
+        self.box = widgets.VBox([note, self.head, self.talk, widgets.HBox(shown), *scales, *last])
         self._show()
 
     def press(self, keys: str) -> None:
-        """What the keys in the text field do, one after the other; see `KEYS`. Others do nothing."""
+        """What keys do, one after the other; see `KEYS`. Others do nothing."""
         for one in keys.lower():
             if one in "0123" and (empty := self._next_empty()):
                 self.scales[empty].value = int(one)
@@ -61,8 +77,12 @@ class RatingBox:
                 self._show()
             elif one == "u":
                 self.undo()
-        if keys:
-            self.keys.value = ""
+
+    def _type(self, text: str) -> None:
+        """Press what is new in the text field. The field is not emptied: the next key would already be on its way."""
+        if text.startswith(self._typed):
+            self.press(text[len(self._typed) :])
+        self._typed = text
 
     def undo(self) -> None:
         """Take the last choice back, and show the pair that it belonged to."""
@@ -71,17 +91,21 @@ class RatingBox:
         self.place = of[0] if of else self.place
         self._show()
 
-    def _scale(self, side: str, axis: str) -> widgets.ToggleButtons:
+    def _scale(self, side: str, axis: str) -> widgets.RadioButtons:
         name, *anchors = AXES[axis]
-        scale = widgets.ToggleButtons(
-            options=[(str(n), n) for n in range(4)],
-            tooltips=anchors,
-            description=f"{name} {axis}",
-            value=None,
-            style=widgets.ToggleButtonsStyle(button_width="2.2em", description_width="11em"),
-        )
+        options = [(f"{n} {text}", n) for n, text in enumerate(anchors)]
+        scale = self._radio(options, side, widgets.Layout(width="48%", margin="0 1% 0 0"), f"{side}, {name}")
         scale.observe(lambda change: self._choose((side, axis), change["new"]), "value")
         return scale
+
+    def _radio(self, options: list, description: str, layout: widgets.Layout, tip: str = "") -> widgets.RadioButtons:
+        """Radio buttons, because a screen reader tells their words and their state; Tab and space work."""
+        radio = widgets.RadioButtons(
+            options=options, description=description, value=None, layout=layout, tooltip=tip or description
+        )
+        radio.style.description_width = "auto"
+        radio.add_class("rating-scale")
+        return radio
 
     def _button(self, text: str, key: str) -> widgets.Button:
         button = widgets.Button(description=text)
@@ -124,7 +148,7 @@ class RatingBox:
         self.talk.value = "".join(said)
         for side, name in zip(SIDES, ids, strict=True):
             text = escape(pair["answers"][name]["text"]).replace("\n", "<br>")
-            self.texts[side].value = f"<p><b>{side}</b> {text}</p>"
+            self.texts[side].value = f'<section aria-label="answer {side}"><b>{side}</b> {text}</section>'
             for axis in AXES:
                 self.scales[side, axis].value = given.get((name, axis))
         chosen = given.get((pair["item"], BETTER))

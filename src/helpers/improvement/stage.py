@@ -1,14 +1,18 @@
-"""The stage `improve`: the system prompt tried, the gate measured, the ratings trained on, all measured again.
+"""The stage `improve`: the system prompt tried, the gate measured, and what the ratings changed, measured as before.
 
+What the models answer and find likely is kept beside page 7's answers: an edit of the gate asks no model again.
 Introduced in notebook 08.
 """
 
-import json
-import time
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from .. import models
-from ..evaluation import agreement, likelihood, metrics, safety, significance, testset
+from ..evaluation import agreement, answers, likelihood, metrics, safety, significance, testset
+from ..evaluation.readings import engine
+from ..evaluation.stage import answers_file
 from ..inspection import lexicon
 from ..profile import ROOT
 from ..run import Run
@@ -20,44 +24,27 @@ PRIMARY = ("perplexity", "safety", "prefers")  # decided before any run: Holm's 
 def inputs(run: Run) -> list[Path]:
     """Files outside outputs/ that this stage depends on."""
     code = (agreement, feedback, lexicon, likelihood, measuring, metrics, postprocess, ratings, safety, significance)
-    rated = ROOT / run.profile.improve["ratings"]
-    ratings.exists(rated)
-    return [rated, *(Path(m.__file__) for m in code)]
+    return [Path(m.__file__) for m in code]
 
 
 def build(run: Run, work: Path) -> dict:
-    """Leave `preferences.jsonl`, `held_out.jsonl`, `adapter/`, `rlhf.yaml`, `answers.jsonl`; return what was measured.
-
-    Raises:
-        UserError: ratings that cannot be read or are too few, a training that failed.
-    """
+    """Leave `answers.jsonl`, what three models answer; return what was measured."""
     spec, seed, system = run.profile.improve, run.profile.sft["seed"], run.profile.sft["system"]
-    rated = ratings.load(ROOT / spec["ratings"])
-    rows = feedback.labelled(rated)
-    train, held = feedback.split(rows, spec["held_out"], seed)
-    form = feedback.dpo if spec["rlhf_type"] == "dpo" else feedback.kto
-    feedback.write(form(train, system), work / "preferences.jsonl")
-    feedback.write(held, work / "held_out.jsonl")
-    trained, started = _trained(run, work), time.monotonic()
+    held = testset.load(run.dir("feedback") / "held_out.jsonl")
     asked = prompts(run)
-    seen = {name: measure(run, name, asked, held, work) for name in ("base", "tuned", "rated")}
+    with answers.Answers(answers_file(run)) as kept:
+        seen = {name: measure(run, name, asked, held, kept) for name in ("base", "tuned", "rated")}
     for place, row in enumerate(asked):
         row |= {name: seen[name]["answers"]["with"][place] for name in seen}
         row |= {f"{name}_without": seen[name]["answers"]["without"][place] for name in ("base", "tuned")}
     feedback.write(asked, work / "answers.jsonl")
     served = testset.load(run.dir("evaluate") / "answers.jsonl")
-    labels = [r["label"] for r in rows]
     return {
-        "ratings": {"file": spec["ratings"], "rows": len(rated), "answers": len(rows)}
-        | {"good": labels.count(True), "bad": labels.count(False), "unclear": labels.count(None)}
-        | {"train": len(train), "held_out": len(held)},
-        "raters": raters(rated, seed),
+        "raters": raters(ratings.load(ROOT / spec["ratings"]), seed),
         "prompt": {name: tried(seen[name], seed) for name in ("base", "tuned")},
         "gate": {name: postprocess.rates(served, name, system) for name in ("base", "tuned")}
         | {"rated": postprocess.rates(asked, "rated", system)},
-        "train": trained,
         "again": again(seen["tuned"], seen["rated"], asked, held, spec["beta"], system, seed),
-        "seconds_by_part": {"training": trained["seconds"], "measuring": round(time.monotonic() - started, 1)},
     }
 
 
@@ -72,29 +59,38 @@ def prompts(run: Run) -> list[dict]:
     return asked
 
 
-def measure(run: Run, name: str, asked: list[dict], held: list[dict], work: Path) -> dict:
-    """What one model finds likely, and what it answers: `base`, `tuned`, or `rated`, which the ratings have trained."""
-    from transformers import AutoTokenizer
+def measure(run: Run, name: str, asked: list[dict], held: list[dict], kept: answers.Answers) -> dict:
+    """What one model finds likely, and what it answers: `base`, `tuned`, or `rated`, which the ratings have trained.
 
-    profile, system = run.profile, run.profile.sft["system"]
-    base, tokenizer = models.fetch(profile.model), AutoTokenizer.from_pretrained(run.merged)
-    model = {
-        "base": lambda: likelihood.load(base)[0],
-        "tuned": lambda: likelihood.load(run.merged)[0],
-        "rated": lambda: measuring.adapted(base, work / "adapter")[0],
-    }[name]()
-    held_out = [r["messages"] for r in testset.load(run.val_file)]
+    Returns:
+        `surprise` and `answers` `with` the system prompt and `without` it (`rated` only with), and `held`, the surprise
+        at the held-out answers (not of `base`).
+    """
+    profile, system, adapter = run.profile, run.profile.sft["system"], run.dir("feedback") / "adapter"
+    base, new_tokens = models.fetch(profile.model), profile.improve["new_tokens"]
+    talks = [r["messages"] for r in testset.load(run.val_file)]
+    rated = [] if name == "base" else [[*r["messages"], {"role": "assistant", "content": r["answer"]}] for r in held]
     said = {"with": system} if name == "rated" else {"with": system, "without": ""}
-    talks = [[*r["messages"], {"role": "assistant", "content": r["answer"]}] for r in held]
-    new_tokens = profile.improve["new_tokens"]
-    return {
-        "surprise": {way: measuring.surprise(model, profile, held_out, text) for way, text in said.items()},
-        "answers": {
-            way: measuring.answers(model, tokenizer, [r["messages"] for r in asked], text, new_tokens)
-            for way, text in said.items()
-        },
-        "held": None if name == "base" else measuring.surprise(model, profile, talks, system, last=True),
-    }
+
+    def look() -> dict:
+        from transformers import AutoTokenizer
+
+        model = measuring.adapted(base, adapter)[0] if name == "rated" else likelihood.load(folder)[0]
+        tokenizer = AutoTokenizer.from_pretrained(run.merged)
+        first = [r["messages"] for r in asked]
+        return {
+            "surprise": {w: measuring.surprise(model, profile, talks, text).tolist() for w, text in said.items()},
+            "answers": {w: measuring.answers(model, tokenizer, first, text, new_tokens) for w, text in said.items()},
+            "held": measuring.surprise(model, profile, rated, system, last=True).tolist(),
+        }
+
+    folder = {"base": base, "tuned": run.merged, "rated": base}[name]
+    files = [folder, run.merged] + ([adapter] if name == "rated" else [])
+    who = " ".join([*map(answers.fingerprint, files), engine(), f"transformers {version('transformers')}"])
+    questions = [*(r["messages"] for r in asked), *talks, *rated]
+    found = kept.remember(answers.key(who, questions, {"systems": said, "new_tokens": new_tokens}), look)
+    surprise = {way: np.asarray(rows) for way, rows in found["surprise"].items()}
+    return {"surprise": surprise, "answers": found["answers"], "held": np.asarray(found["held"])}
 
 
 def tried(seen: dict, seed: int) -> dict:
@@ -140,11 +136,3 @@ def raters(rated: list[dict], seed: int) -> dict:
         return {}
     first, second = ([r for r in rated if r["rater"] == name] for name in names[:2])
     return {"names": names[:2], "kappa": agreement.by_axis(first, second, seed)}
-
-
-def _trained(run: Run, work: Path) -> dict:
-    """Train, or take what an interrupted session of this stage has trained."""
-    done = work / "trained.json"
-    if not done.is_file():
-        done.write_text(json.dumps(feedback.train(run, work)), encoding="utf-8")
-    return json.loads(done.read_text(encoding="utf-8"))

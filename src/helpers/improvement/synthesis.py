@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .. import inspection
 from ..errors import UserError
 from ..inspection import lexicon
-from ..structured import Model, ask
+from ..structured import NO_ANSWER, Model, ask
 from . import grid, postprocess
 
 ORIGIN = "synthetic"
@@ -74,7 +74,7 @@ def write(model: Model, cells: Sequence[tuple[str, str]], file: Path, each: int 
                 if (topic, feeling, number) in have:
                     continue
                 found = ask(model, prompt(topic, feeling, number), Dialogue, client)
-                if found["status"].startswith("failed: no answer ("):
+                if found["status"].startswith(NO_ANSWER):
                     raise UserError(
                         f"{model.url} does not answer ({found['status'].split('(')[1]}; the {len(done)} dialogues "
                         f"that came before are in {file.name}. Start the endpoint and run this again."
