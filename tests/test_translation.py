@@ -15,7 +15,6 @@ WAITING = {
     "notebooks/04_vram",
     "notebooks/06_deploy",
     "notebooks/07_evaluate",
-    "notebooks/08_improve",
     "book/what_is_real",
     "book/references",
 }
