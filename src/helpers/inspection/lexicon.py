@@ -10,6 +10,7 @@ from ..profile import ROOT
 FILE = ROOT / "data" / "lexicon.yaml"
 SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
 _GAP = "[^，。！？；,!?;\n]{0,6}"  # …
+_ALTERNATIVES = re.compile(r"\|(?![^(]*\))")
 _WIDE = "[^。！？；!?;\n]{0,18}"  # ～
 
 
@@ -26,14 +27,34 @@ def pattern(phrases: list[str], topic: str = "crisis") -> re.Pattern:
 
 def _expanded(phrase: str, topic: str = "crisis") -> str:
     lists, phrase = words()[topic]["lists"], str(phrase)
-    while named := re.search(r"\{([a-z_]+)\}", phrase):  # a list may name another
-        phrase = phrase.replace(named[0], f"(?:{'|'.join(map(str, lists[named[1]]))})")
+    while named := re.search(r"\{([^\W\d][^{}]*)\}", phrase):  # a list may name another
+        found = [lists.get(name, [name]) for name in _ALTERNATIVES.split(named[1])]
+        found = [w for some in found for w in (some.split() if isinstance(some, str) else some)]
+        phrase = phrase.replace(named[0], f"(?:{'|'.join(map(str, found))})")
     return re.sub(r"\((?!\?)", "(?:", phrase).replace("…", _GAP).replace("～", _WIDE)
 
 
 @cache
 def _signs(strength: str) -> dict[str, re.Pattern]:
     return {name: pattern(sign["phrases"]) for name, sign in words()["crisis"][strength].items()}
+
+
+def _spelled_out(text: str) -> str:
+    for plain, spellings in words()["crisis"]["spelled"].items():
+        text = re.sub(spellings, plain, text)
+    return text
+
+
+@cache
+def _together() -> list[tuple[str, list[re.Pattern], re.Pattern | None]]:
+    """`(sign, all of these, none of this)`: ideas in one sentence, in any order."""
+    rules = []
+    for name, sign in words()["crisis"]["strong"].items():
+        for rule in sign.get("together", []):
+            parts = rule.split(" & ")
+            without = [p[1:] for p in parts if p.startswith("!")]
+            rules.append((name, [pattern([p]) for p in parts if not p.startswith("!")], pattern(without) if without else None))
+    return rules
 
 
 @cache
@@ -62,7 +83,7 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
     asked = bool(rules["asks_death"].search(replies))
     concern = asked or bool(rules["hotline"].search(replies) and rules["asks_safety"].search(replies))
     weak, story = [], False
-    for turn in visitor:
+    for turn in map(_spelled_out, visitor):
         told = False  # a story goes on for a sentence
         for sentence in SENTENCE.findall(turn):
             told, before = bool(rules["story"].search(sentence)), told
@@ -73,6 +94,9 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
             for name, sign in _signs("strong").items():
                 if any(_counts(plain, found) for found in sign.finditer(plain)):
                     return [name]
+            for name, parts, without in _together():
+                if all(p.search(plain) for p in parts) and not (without and without.search(plain)):
+                    return [name + "+"]
             if concern:
                 weak += [name for name, sign in _signs("weak").items() if sign.search(plain)]
     if asked and not story:
