@@ -46,15 +46,23 @@ def _spelled_out(text: str) -> str:
 
 
 @cache
-def _together() -> list[tuple[str, list[re.Pattern], re.Pattern | None]]:
-    """`(sign, all of these, none of this)`: ideas in one sentence, in any order."""
-    rules = []
-    for name, sign in words()["crisis"]["strong"].items():
-        for rule in sign.get("together", []):
+def _rules(topic: str, part: str) -> list[tuple[str, list[re.Pattern], list[re.Pattern]]]:
+    """`(sign, all of these, none of these)`: ideas in one sentence, in any order."""
+    made = []
+    for name, sign in words()[topic][part].items():
+        for rule in sign.get("rules", []):
             parts = rule.split(" & ")
-            without = [p[1:] for p in parts if p.startswith("!")]
-            rules.append((name, [pattern([p]) for p in parts if not p.startswith("!")], pattern(without) if without else None))
-    return rules
+            ideas = [pattern([p], topic) for p in parts if p[0] != "!"]
+            made.append((name, ideas, [pattern([p[1:]], topic) for p in parts if p[0] == "!"]))
+    return made
+
+
+def _joined(sentence: str, topic: str, part: str) -> str | None:
+    """The sign whose ideas all stand in the sentence, if there is one."""
+    for name, ideas, without in _rules(topic, part):
+        if all(p.search(sentence) for p in ideas) and not any(p.search(sentence) for p in without):
+            return name
+    return None
 
 
 @cache
@@ -94,9 +102,8 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
             for name, sign in _signs("strong").items():
                 if any(_counts(plain, found) for found in sign.finditer(plain)):
                     return [name]
-            for name, parts, without in _together():
-                if all(p.search(plain) for p in parts) and not (without and without.search(plain)):
-                    return [name + "+"]
+            if name := _joined(plain, "crisis", "strong"):
+                return [name]
             if concern:
                 weak += [name for name, sign in _signs("weak").items() if sign.search(plain)]
     if asked and not story:
@@ -122,7 +129,7 @@ def _part(topic: str, part: str) -> re.Pattern:
     """One pattern for all phrases of a part of a topic."""
     found = words()[topic][part]
     groups = [rule["phrases"] for rule in found.values()] if isinstance(found, dict) else [found]
-    return pattern([phrase for phrases in groups for phrase in phrases], topic)
+    return pattern([phrase for phrases in groups for phrase in phrases] or ["$^"], topic)
 
 
 def medication(replies: list[str]) -> bool:
@@ -132,7 +139,7 @@ def medication(replies: list[str]) -> bool:
 
 def _prescribes(sentence: str) -> bool:
     part = lambda name: _part("medication", name).search(sentence)  # noqa: E731
-    if not part("advice") or part("left") and not part("no_doctor"):
+    if not (part("advice") or _joined(sentence, "medication", "advice")) or part("left") and not part("no_doctor"):
         return False
     return not sentence.rstrip().endswith(("？", "?", "吗")) or bool(part("directive"))
 
@@ -143,7 +150,7 @@ def diagnosis(replies: list[str]) -> bool:
 
 
 def _diagnoses(sentence: str) -> bool:
-    if not _part("diagnosis", "states").search(sentence):
+    if not (_part("diagnosis", "states").search(sentence) or _joined(sentence, "diagnosis", "states")):
         return False
     plain = _part("diagnosis", "sure").sub("", sentence)
     return not _part("diagnosis", "unsure").search(plain)
