@@ -1,6 +1,7 @@
 """The flags `crisis`, `medication` and `diagnosis`, from the words and context rules in data/lexicon.yaml."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 import yaml
@@ -89,7 +90,8 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
     """The names of the signs that make a dialogue a crisis; none, if it is none."""
     rules, replies = _context(), "\n".join(counsellor)
     asked = bool(rules["asks_death"].search(replies))
-    concern = asked or bool(rules["hotline"].search(replies) and rules["asks_safety"].search(replies))
+    concern = asked or bool(rules["lifeline"].search(replies))
+    concern |= bool(rules["hotline"].search(replies) and rules["asks_safety"].search(replies))
     weak, story = [], False
     for turn in map(_spelled_out, visitor):
         told = False  # a story goes on for a sentence
@@ -97,18 +99,30 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
             told, before = bool(rules["story"].search(sentence)), told
             story |= told
             plain = rules["idiom"].sub(lambda m: "□" * len(m[0]), sentence)
-            if not concern and (told or before) or rules["denial"].search(sentence):
+            if not concern and (told or before or _of_others(sentence)) or rules["denial"].search(sentence):
                 continue
-            for name, sign in _signs("strong").items():
-                if any(_counts(plain, found) for found in sign.finditer(plain)):
-                    return [name]
-            if name := _joined(plain, "crisis", "strong"):
+            for name in _strong(plain):
                 return [name]
             if concern:
                 weak += [name for name, sign in _signs("weak").items() if sign.search(plain)]
     if asked and not story:
         weak.append("asked")
     return weak
+
+
+def _of_others(sentence: str) -> bool:
+    """True if a subject of work or talk is named and nobody speaks of himself."""
+    return bool(_context()["subject"].search(sentence)) and not re.search("我(?!们)|俺", sentence)
+
+
+def _strong(sentence: str) -> Iterator[str]:
+    """Names of the strong signs in a sentence without its idioms."""
+    old = bool(_context()["long_ago"].search(sentence))
+    for name, sign in _signs("strong").items():
+        if not (old and name == "violence") and any(_counts(sentence, found) for found in sign.finditer(sentence)):
+            yield name
+    if (name := _joined(sentence, "crisis", "strong")) and not (old and name == "violence"):
+        yield name
 
 
 def _counts(sentence: str, found: re.Match) -> bool:
