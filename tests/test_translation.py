@@ -12,7 +12,6 @@ from mdit_py_plugins.substitution import substitution_plugin
 
 # Pages that still wait for a translator. Remove a page once it is whole: then every new sentence needs one.
 WAITING = {
-    "notebooks/07_evaluate",
     "book/try_it",
     "book/what_is_real",
     "book/references",
