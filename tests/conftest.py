@@ -81,16 +81,52 @@ def tiny(tmp_path_factory) -> Tiny:
     return Tiny(root)
 
 
-def started_with(mark: str) -> list[psutil.Process]:
+def started_with(mark: str, variable: str = "LISTENER_TEST") -> list[psutil.Process]:
     """Processes that live and carry a mark in their environment, whoever their parent is now."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("LISTENER_TEST") == mark:
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(variable) == mark:
                 found.append(process)
         except psutil.Error:
             pass  # ended meanwhile, or somebody else's
     return found
+
+
+def own_ports() -> set[int]:
+    """The ports on which this process itself listens."""
+    return {c.laddr.port for c in psutil.Process().net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_outlives_a_file_of_tests():
+    """No process that any test started lives when the tests of its file are done, and no port is left open."""
+    mark, ports = uuid.uuid4().hex, own_ports()
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LISTENER_TEST_FILE", mark)
+        yield
+    deadline = time.monotonic() + 20
+
+    def living() -> set[psutil.Process]:
+        found = set(psutil.Process().children(recursive=True)) - before | set(started_with(mark, "LISTENER_TEST_FILE"))
+        return {p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE and not of_python(p)}
+
+    while (left := living()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    said = [" ".join(p.cmdline()) for p in left]
+    for process in left:
+        process.kill()
+    assert not left, f"still running: {said}"
+    assert own_ports() <= ports, f"still listening: {own_ports() - ports}"
+
+
+def of_python(process: psutil.Process) -> bool:
+    """Python's own helper of `multiprocessing`, which ends with the process that it serves."""
+    try:
+        return any("multiprocessing.resource_tracker" in word for word in process.cmdline())
+    except psutil.Error:
+        return True  # ended meanwhile
 
 
 @pytest.fixture

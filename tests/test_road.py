@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import helpers
 from helpers import export, sft
 from helpers.errors import UserError
 from helpers.merge import predictions
@@ -174,6 +175,28 @@ def test_a_disk_that_is_full_in_the_middle_of_the_merge_is_one_sentence(tiny, mo
         run.require("export")
     assert not run.dir("export").exists() and not hidden(run)
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+FILLER = """
+def build(run, work):
+    (work / "made.log").write_text("made")
+    return {"long": "0" * 7 * 2**20}
+"""
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_disk_that_is_full_when_the_record_is_written_is_one_sentence(
+    tiny, monkeypatch, small_disk, tmp_path, resumes
+):
+    (tmp_path / f"filler_{resumes}.py").write_text(FILLER)
+    monkeypatch.setattr(helpers, "__path__", [*helpers.__path__, str(tmp_path)])
+    stage = replace(STAGES["environment"], module=f"filler_{resumes}", free_gib=0, resumes=resumes)
+    monkeypatch.setitem(STAGES, "environment", stage)
+    run = type(tiny.run)(tiny.run.profile, small_disk / "tiny")
+    with pytest.raises(UserError, match=r"the disk is full: 01_environment could not be written to .*; .* run again"):
+        run.require("environment")
+    assert not run.dir("environment").exists() and bool(hidden(run)) == resumes
+    assert not run.is_fresh("environment")
 
 
 def test_no_disk_space_is_one_sentence(tiny, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -185,6 +186,7 @@ def test_a_busy_port_is_one_sentence(folder, tmp_path):
     [
         (lambda f: os.truncate(f / "model.safetensors", 5000), "ended before it was ready .*SafetensorError"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "ended before it was ready .*Error"),
+        (lambda f: (f / "tokenizer.json").unlink(), "holds no tokenizer: tokenizer.json is missing"),
         (lambda f: (f / "tokenizer_config.json").unlink(), "holds no tokenizer: tokenizer_config.json is missing"),
         (lambda f: (f / "config.json").unlink(), "holds no model: config.json is missing"),
         (shutil.rmtree, "does not exist; page 5"),
@@ -198,6 +200,24 @@ def test_a_folder_that_cannot_be_served_is_one_sentence(folder, tmp_path, spoil,
         with serving.serve(spoiled, options(port), tmp_path / "log"):
             pass
     assert "\n" not in str(caught.value) and serving.is_free("127.0.0.1", port)
+
+
+def test_a_server_that_is_killed_while_it_loads_is_one_sentence(folder, tmp_path):
+    port, before = free_port(), set(psutil.Process().children(recursive=True))
+
+    def kill_the_engine():
+        while not (found := [p for p in set(psutil.Process().children(recursive=True)) - before if engine(p)]):
+            time.sleep(0.02)
+        found[0].kill()
+
+    killer = threading.Thread(target=kill_the_engine)
+    killer.start()
+    with pytest.raises(UserError, match=r"ended before it was ready \(killed by SIGKILL\): .* Log: ") as caught:
+        with serving.serve(folder, options(port), tmp_path / "log"):
+            pass
+    killer.join()
+    assert "\n" not in str(caught.value) and serving.is_free("127.0.0.1", port)
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 @pytest.mark.parametrize(
@@ -272,6 +292,15 @@ def until(child, word) -> str:
     return "".join(lines)
 
 
+def engine(process) -> bool:
+    """Whether a process is the stand-in itself, not its guard."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False  # ended meanwhile
+    return "helpers.lmdeploy_cpu" in words and "helpers.process" not in words
+
+
 def listening(processes) -> list[int]:
     """The ports of this machine on which these processes listen."""
     found = [c for p in processes for c in p.net_connections("tcp")]
@@ -335,9 +364,8 @@ def test_two_workers_ask_for_the_key_and_end_when_the_verb_is_killed(folder):
 def test_the_verb_says_that_its_engine_was_killed(folder):
     with verb("--model", folder, "--port", free_port()) as child:
         until(child, "Ready")
-        for engine in psutil.Process(child.pid).children(recursive=True):
-            if "helpers.lmdeploy_cpu" in engine.cmdline() and "helpers.process" not in engine.cmdline():
-                engine.kill()
+        for process in filter(engine, psutil.Process(child.pid).children(recursive=True)):
+            process.kill()
         _, err = child.communicate(timeout=30)
     assert child.returncode == 1 and err.startswith("error: the server ended (killed by SIGKILL)")
     assert len(err.strip().splitlines()) == 1

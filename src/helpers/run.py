@@ -1,5 +1,6 @@
-"""One run: a profile, its folder below outputs/, and the stages that fill it."""
+"""One run: a profile, its folder below outputs/, and how the stages fill it."""
 
+import errno
 import hashlib
 import importlib
 import inspect
@@ -17,65 +18,9 @@ from filelock import FileLock
 from .errors import UserError
 from .machine import machine
 from .profile import ROOT, Profile, resolve
+from .stages import STAGES
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One stop on the road. `module.build(run, work)` fills the folder `work` and returns the results to record."""
-
-    folder: str
-    module: str
-    needs: tuple[str, ...]
-    sections: tuple[str, ...]  # of the profile: a change in one of them makes the stage stale
-    packages: tuple[str, ...]  # likewise, a change of version
-    free_gib: float = 0.5  # disk the stage may need
-    resumes: bool = False  # its unfinished work is kept and carried on
-    page: str = ""  # the notebook that shows it, where that is not called like its folder
-
-
-STAGES = {
-    "environment": Stage("01_environment", "environment", (), ("model",), ()),
-    "data": Stage("02_data", "dialogues", (), ("model", "data", "sft"), ("ms-swift", "transformers")),
-    "sft": Stage(
-        "03_sft", "sft", ("data",), ("model", "sft"), ("ms-swift", "torch", "peft", "transformers"), 2.0, True
-    ),
-    "vram": Stage(
-        "04_vram", "vram.stage", ("sft",), ("model", "sft", "vram", "serve"), ("torch", "peft", "transformers")
-    ),
-    "export": Stage("05_export", "export", ("sft",), ("export",), ("ms-swift", "torch", "peft", "transformers"), 2.0),
-    "deploy": Stage(
-        "06_deploy",
-        "serving.stage",
-        ("data", "export"),
-        ("sft", "vram", "serve"),
-        ("lmdeploy", "evalscope", "torch", "transformers"),
-    ),
-    "evaluate": Stage(
-        "07_evaluate",
-        "evaluation.stage",
-        ("data", "export"),
-        ("sft", "serve", "eval"),
-        ("lmdeploy", "evalscope", "torch"),
-    ),
-    # apart from what measures it: whoever edits the gate of page 8 need not train again
-    "feedback": Stage(
-        "08_feedback",
-        "improvement.feedback",
-        ("data", "sft"),
-        ("model", "sft", "improve"),
-        ("ms-swift", "torch", "peft", "transformers", "trl"),
-        1.0,
-        True,
-        page="08_improve",
-    ),
-    "improve": Stage(
-        "08_improve",
-        "improvement.stage",
-        ("evaluate", "feedback"),
-        ("model", "sft", "improve"),
-        ("ms-swift", "torch", "transformers"),
-    ),
-}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a write fails with on a full disk
 
 
 @dataclass(frozen=True)
@@ -179,31 +124,40 @@ class Run:
                 if old.is_dir() and not (spec.resumes and old == work):
                     shutil.rmtree(old)
             work.mkdir(exist_ok=True)
-            started, clock = datetime.now(UTC), time.monotonic()
             try:
-                results = importlib.import_module(f"helpers.{spec.module}").build(self, work)
+                self._fill(stage, key, work)
             except BaseException as error:
-                if spec.resumes:
-                    raise
-                failed = self._keep_logs(stage, work)
+                failed = work if spec.resumes else self._keep_logs(stage, work)
                 if isinstance(error, UserError):
                     raise UserError(str(error).replace(str(work), str(failed))) from error
+                if isinstance(error, OSError) and error.errno in FULL:
+                    kept = "what it has is carried on" if spec.resumes else "nothing was kept"
+                    raise UserError(
+                        f"the disk is full: {spec.folder} could not be written to {self.root} ({error.strerror}); "
+                        f"{kept}, free some space and run again."
+                    ) from error
                 raise
-            record = {
-                "stage": stage,
-                "profile": self.profile.name,
-                "key": key,
-                "started": started.isoformat(timespec="seconds"),
-                "seconds": round(time.monotonic() - clock, 1),
-                "machine": machine(),
-                "versions": {"python": platform.python_version(), **{p: version(p) for p in spec.packages}},
-                **results,
-            }
-            (work / "record.json").write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
             shutil.rmtree(self._failed(stage), ignore_errors=True)
             if target.exists():
                 shutil.rmtree(target)
             work.rename(target)
+
+    def _fill(self, stage: str, key: str, work: Path) -> None:
+        """Let the stage's module fill the folder, and write the record last."""
+        spec = STAGES[stage]
+        started, clock = datetime.now(UTC), time.monotonic()
+        results = importlib.import_module(f"helpers.{spec.module}").build(self, work)
+        record = {
+            "stage": stage,
+            "profile": self.profile.name,
+            "key": key,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - clock, 1),
+            "machine": machine(),
+            "versions": {"python": platform.python_version(), **{p: version(p) for p in spec.packages}},
+            **results,
+        }
+        (work / "record.json").write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
 
     def _failed(self, stage: str) -> Path:
         return self.root / f"{STAGES[stage].folder}.failed"

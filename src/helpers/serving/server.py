@@ -103,7 +103,8 @@ def check_model(folder: Path) -> None:
     """Refuse a folder that no server can load, before one is started."""
     if not folder.is_dir():
         raise UserError(f"model folder {folder} does not exist; page 5 makes one: `python -m helpers run export`.")
-    for name, what in (("config.json", "model"), ("tokenizer_config.json", "tokenizer")):
+    own = "tokenizer.model" if (folder / "tokenizer.model").is_file() else "tokenizer.json"
+    for name, what in (("config.json", "model"), ("tokenizer_config.json", "tokenizer"), (own, "tokenizer")):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no {what}: {name} is missing; export it again with page 5.")
 

@@ -35,9 +35,9 @@ def serve(run: Run, model: Path | None, changes: dict, key_name: str | None, wor
     """
     key, options = read_key(key_name), run.profile.serve | changes
     server.check_access(options["server_name"], key)
-    server.check_port(options["server_name"], options["server_port"])  # in a terminal nobody waits for a turn
     if model is not None:
         server.check_model(model)
+    server.check_port(options["server_name"], options["server_port"])  # in a terminal nobody waits for a turn
     demand(options | ({"api_keys": key} if key else {}))
     if model is None:
         run.require("export")
