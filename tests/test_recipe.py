@@ -169,6 +169,34 @@ swift infer --ckpt_dir out/x --load_dataset_config true --max_new_tokens 9""".re
     "3, serving": r"""CUDA_VISIBLE_DEVICES=1 swift deploy --adapters out/checkpoint-9 --infer_backend lmdeploy \
     --lmdeploy_tp 2 --temperature 0.7 --served_model_name bot
 swift rollout --model a/b --vllm_tensor_parallel_size 2""",
+    "1, its own script": r"""nproc_per_node=1
+PYTHONPATH=../../.. torchrun --nproc_per_node=$nproc_per_node --master_port 29500 llm_sft.py \
+    --model_cache_dir /models/chat --sft_type lora --dtype fp16 --custom_train_dataset_path /data/a.json \
+    --lora_dtype AUTO --lora_target_modules ALL --check_dataset_strategy warning \
+    --gradient_accumulation_steps $(expr 16 / $nproc_per_node) --logging_steps 10
+    # --resume_from_checkpoint /x/checkpoint-9""",
+    "3, a file that it writes": r"""cat > conf/sft.yaml <<EOF
+model: ./m
+train_type: lora
+dataset:
+  - a/b#500
+deepspeed:
+target_modules: q_proj,v_proj
+EOF
+swift sft conf/sft.yaml --lora_rank 16
+swift sft --config ./conf/sft.yaml""",
+    "3, groups of answers": r"""NPROC_PER_NODE=$(nvidia-smi -L | wc -l) swift rlhf --rlhf_type grpo --model ./m \
+    --dataset c.jsonl --use_vllm true --vllm_device auto --num_infer_workers 8 --train_type full --num_generations 8""",
+    "3, carried on": r"""swift sft --model ./m --train_type lora --dataset a.jsonl --split_dataset_ratio 0.01 \
+    --resume_from_checkpoint out/vx-xxx/checkpoint-xxx --resume_only_model true
+swift infer --ckpt_dir out/vx-xxx/checkpoint-xxx-merged --infer_backend pt""",
+    "arguments in variables": r"""ARGS="--train_type lora --lora_rank 8"
+OPTS=(--train_type lora  # how
+      --dataset 'my own.jsonl')
+swift sft --model ./m --dataset a.jsonl $ARGS
+swift sft --model ./m "${OPTS[@]}" "$@"
+bash -c "swift infer --ckpt_dir out/checkpoint-9"
+deepspeed $(which swift) sft --model ./m --dataset a.jsonl $MORE""",
     "python -m": r"""D=$1
 torchrun --nproc_per_node=2 -m swift.cli.sft --model ./m --train_type full --dataset "$D/a.jsonl"
 python swift/cli/rlhf.py --rlhf_type kto --model ./m --dataset c.jsonl""",
@@ -185,7 +213,7 @@ def test_an_old_recipe_ported_is_taken_by_the_installed_tools(tmp_path, name):
         for v in one.verdicts:  # what is left is said in a comment: a blank, a choice, a package
             name = v.value if v.flag == "(not given)" else v.flag
             assert v.status == "ok" or (v.status == "harmful" and any(name in c for c in comments)), v
-        assert classes.construct(one.view.tool, one.view.args) in ("", classes.MISSING.format("msgspec"))
+        assert classes.construct(one.view.tool, one.view.args, one.view.env) in ("", classes.MISSING.format("msgspec"))
 
 
 def test_the_words_of_a_ported_recipe_are_those_that_were_meant(tmp_path):
@@ -202,6 +230,61 @@ def test_the_words_of_a_ported_recipe_are_those_that_were_meant(tmp_path):
     assert "快" not in ported and ported.count("\n  --dataset ") == 1
     served = recipe.port(verdicts(tmp_path, OLD["3, serving"]))
     assert "CUDA_VISIBLE_DEVICES=1 lmdeploy serve api_server ./merged" in served and "--temperature 0.7" in served
+
+
+def test_a_file_that_the_recipe_writes_is_followed_where_it_is_named(tmp_path):
+    from_file, by_flag = verdicts(tmp_path, OLD["3, a file that it writes"])
+    assert from_file.command.positional == () and from_file.view.args["dataset"] == ("a/b#500",)
+    found = {v.flag: v for v in from_file.verdicts}
+    assert (found["--train_type"].status, found["--train_type"].line) == ("renamed", 3)
+    assert found["--deepspeed"].status == "bad value" and "the word None" in found["--deepspeed"].reason
+    assert found["--target_modules"].working == "--target_modules q_proj v_proj"
+    assert found["--lora_rank"].status == "ok"
+    assert {v.flag: v.status for v in by_flag.verdicts}["--config"] == "unknown" and "--model" in {
+        v.flag for v in by_flag.verdicts
+    }
+    text = "R=8\ncat <<-'A' > a.yaml\n\tlora_rank: $R\n\tA\ntee b.yaml <<B\nlora_rank: $R\nB\n"
+    quoted, plain = verdicts(tmp_path, text + "swift sft a.yaml\nswift sft ./b.yaml")
+    assert quoted.view.args.get("lora_rank", ("$R",)) == ("$R",) and plain.view.args["lora_rank"] == ("8",)
+    (none,) = verdicts(tmp_path, "cat <<E\nswift sft --said only\nE\nswift infer --model ./m")
+    assert none.command.tool == "swift infer" and none.command.line == 4
+    inner, outer = verdicts(
+        tmp_path, "cat > run.sh <<E\nswift sft --model ./m\nE\nswift sft --config no.yaml --lora_rank 4"
+    )
+    assert inner.command.line == 2 and {v.flag: v.status for v in outer.verdicts}["FILE"] == "bad value"
+    over = one(tmp_path, "cat > a.yaml <<E\nlora_rank: 8\nE\nswift sft a.yaml --lora_rank 4")["--lora_rank"]
+    assert over.status == "ok"
+
+
+def test_words_that_the_shell_puts_in_are_read_or_said_not_to_be(tmp_path):
+    split, array, text, more = verdicts(tmp_path, OLD["arguments in variables"])
+    assert split.view.args["train_type" if "train_type" in split.view.args else "tuner_type"] == ("lora",)
+    assert split.view.args["lora_rank"] == ("8",) and split.view.args["dataset"] == ("a.jsonl",)
+    assert array.view.args["dataset"] == ("my own.jsonl",) and text.view.args["adapters"] == ("out/checkpoint-9",)
+    for one, word in ((array, "$@"), (more, "$MORE")):
+        assert [v.status for v in one.verdicts if v.flag == word] == ["ok"]
+    assert more.command.tool == "swift sft" and more.view.args["dataset"] == ("a.jsonl",)
+    (caret,) = verdicts(tmp_path, "swift sft ^\r\n  --model ./m ^\r\n  --lora_rank 8")
+    assert caret.view.args == {"model": ("./m",), "lora_rank": ("8",)}
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("NPROC_PER_NODE=8 swift rlhf --rlhf_type grpo --num_generations 8 --model ./m --dataset a.jsonl", False),
+        ("swift rlhf --rlhf_type grpo --num_generations 8 --model ./m --dataset a.jsonl", True),
+    ],
+)
+def test_the_processes_of_a_recipe_count_in_its_batch(tmp_path, line, wrong):
+    assert (one(tmp_path, line)["--num_generations"].status == "bad value") is wrong
+
+
+def test_the_letters_of_a_hubs_name_tell_the_family_and_those_of_a_folder_do_not(tmp_path):
+    def rules_of(model):
+        return {v.rule for v in verdicts(tmp_path, f"lmdeploy serve api_server {model}")[0].verdicts}
+
+    assert "lmdeploy-path-decides" in rules_of("./llama2-mine")
+    assert "lmdeploy-path-decides" not in rules_of("meta-llama/Llama-2-7b-chat-hf")
 
 
 def test_a_comment_or_a_space_that_ends_a_command_is_found(tmp_path):

@@ -149,6 +149,12 @@ def proof_placeholder():
     assert SftArguments.__dataclass_fields__["add_version"].default is True  # output/<model>/vN-date
 
 
+def proof_vllm_mode():
+    asked = dict(model="m", dataset="d", rlhf_type="grpo", num_generations="2", per_device_train_batch_size="2")
+    assert "vllm_mode is required" in says("swift rlhf", use_vllm="true", **asked)
+    assert "vllm_mode is required" not in says("swift rlhf", use_vllm="true", vllm_mode="colocate", **asked)
+
+
 def proof_remote_code():
     from swift.model.register import ModelLoader
 
@@ -279,7 +285,8 @@ PROOFS = {
     "swanlab-cloud": proof_swanlab,
     "errors-hidden": proof_errors_hidden,
     "other-hub": proof_other_hub,
-    "placeholder": proof_placeholder,
+    **{f"placeholder-{n}": proof_placeholder for n in ("adapters", "model", "resume_from_checkpoint", "ref_adapters")},
+    "vllm-mode": proof_vllm_mode,
     "remote-code": proof_remote_code,
     "backend-broken": proof_backend,
     "base-under-tuned-name": proof_base_model,

@@ -15,6 +15,8 @@ CUT_OFF = (
     "the shell never passes this on: the line above does not end in a backslash, or a comment or a space follows it"
 )
 
+OVERRIDES = "it takes the place of what the file says"
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -52,8 +54,9 @@ def _flags(command: Command) -> tuple[list[Verdict], dict[str, tuple[str, ...]],
     rows: list[Verdict] = []
     args: dict[str, tuple[str, ...]] = {}
     names: dict[str, str] = {}
+    in_file = set()
     positional = list(command.positional)
-    for flag in (*command.flags, *command.cut_off):
+    for number, flag in enumerate((*command.flags, *command.cut_off)):
         verdict, now, surplus = judge(command, flag)
         if flag in command.cut_off:
             verdict = worse(verdict, HARMFUL, CUT_OFF, "the shell")
@@ -61,9 +64,12 @@ def _flags(command: Command) -> tuple[list[Verdict], dict[str, tuple[str, ...]],
             if dest in args and flag.name != names[dest] and tools.takes_many(command.tool, dest):
                 values = (*args[dest], *values)  # two old names of one argument
                 verdict = replace(verdict, working=" ".join((tools.show(command.tool, dest), *map(quoted, values))))
+            elif dest in in_file and number >= command.from_file:
+                verdict = replace(verdict, reason="; ".join(x for x in (verdict.reason, OVERRIDES) if x))
             elif args.get(dest, values) != values:
                 verdict = worse(verdict, HARMFUL, "given twice, and the last one wins", "argparse")
             args[dest], names[dest] = values, flag.name
+            in_file |= {dest} if number < command.from_file else set()
         rows.append(verdict)
         positional += surplus
     return rows, args, positional
@@ -134,11 +140,13 @@ def _construct(view: View, command: Command, verdicts: list[Verdict]) -> list[Ve
     for name in ("packing", "padding_free"):
         if f"{name.replace('_', '-')}-needs-flash-attention" in known:
             args.pop(name)  # already said
+    if "vllm-mode" in known:
+        args["vllm_mode"] = ("colocate",)
     for name in ("model_type", "ref_model_type"):
         if f"{name.replace('_', '-')}-unknown" in known:
             args.pop(name)
     for _ in range(8):
-        said = classes.construct(view.tool, args)
+        said = classes.construct(view.tool, args, view.env)
         if not said:
             return verdicts
         named = next((d for d in sorted(args, key=len, reverse=True) if re.search(_spoken(d), said)), None)

@@ -1,5 +1,6 @@
 """The installed tools, asked: does their own class take these arguments together?"""
 
+import contextlib
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from .aside import Refused, elsewhere, raising, silent
 
 MISSING = "it needs the package {0}, which is not installed here"
 CARDS = 64  # a recipe for many GPUs is judged here without one
+JOINS = ("rlhf_args.set_default_ddp_config", "export_args.set_default_ddp_config", "export_args.init_process_group")
 # Files, folders, accounts and packages of somebody else's machine: left out when the class is asked, checked by rules.
 THEIRS = (
     "adapters ref_adapters reward_model teacher_model resume_from_checkpoint external_plugins "
@@ -20,20 +22,30 @@ THEIRS = (
 ).split()
 
 
-def construct(tool: str, given: dict[str, tuple[str, ...]]) -> str:
+def construct(tool: str, given: dict[str, tuple[str, ...]], env: dict | None = None) -> str:
     """Give the arguments to the tool's own class, with a small stand-in for the model; '' or what it says against them.
 
     Args:
         given: values by argument name. What lies on somebody else's machine is left out first.
+        env: the recipe's variables; NPROC_PER_NODE and NNODES say how many processes share a batch.
     """
     with silent(), elsewhere():
         try:
-            return _lmdeploy(given) if tool.startswith("lmdeploy") else _swift(tool, given)
+            return _lmdeploy(given) if tool.startswith("lmdeploy") else _swift(tool, given, env or {})
         except ModuleNotFoundError as error:
             return MISSING.format(error.name)
         except (Refused, ValueError, AssertionError, TypeError, ImportError, OSError, AttributeError) as error:
             said = _first_sentence(error)
             return "" if str(_stand_in()) in said else said  # about the stand-in, not about the recipe
+
+
+def processes(env: dict) -> int:
+    """How many processes a recipe trains with; 8 a node where only its shell knows."""
+    count = 1
+    for name in ("NPROC_PER_NODE", "NNODES"):
+        text = str(env.get(name, 1))
+        count *= int(text) if text.isdigit() else 8
+    return count
 
 
 def _stand_in() -> Path:
@@ -43,7 +55,7 @@ def _stand_in() -> Path:
     return llama3.tokenizer_dir()
 
 
-def _swift(tool: str, given: dict) -> str:
+def _swift(tool: str, given: dict, env: dict) -> str:
     words = []
     for dest, values in given.items():
         if dest == "ref_model":
@@ -61,8 +73,14 @@ def _swift(tool: str, given: dict) -> str:
         ["--output_dir", "made-by-check"] if "output_dir" in {f.name for f in fields(tools.arguments(tool))} else []
     )
     from swift.utils import parse_args
+    from transformers import TrainingArguments
 
-    with raising(), mock.patch("swift.arguments.deploy_args.get_device_count", lambda: CARDS):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(raising())
+        stack.enter_context(mock.patch("swift.arguments.deploy_args.get_device_count", lambda: CARDS))
+        stack.enter_context(mock.patch.object(TrainingArguments, "world_size", processes(env)))
+        for name in JOINS:  # a process that joins a group listens on a port until it ends
+            stack.enter_context(mock.patch(f"swift.arguments.{name}", lambda *_, **__: None))
         _, left = parse_args(tools.arguments(tool), words)
     return tools.left_over(tool, tuple(left)) if left else ""
 

@@ -9,6 +9,7 @@ class Flag:
 
     words: tuple[str, ...]
     line: int
+    empty: bool = False  # YAML's null
 
     @property
     def name(self) -> str:
@@ -31,4 +32,5 @@ class Command:
     positional: tuple[str, ...] = ()
     env: dict = field(default_factory=dict)
     cut_off: tuple[Flag, ...] = ()  # lines that look like flags of this command, and that the shell never passes to it
+    from_file: int = 0  # so many of the flags stand in a file that the command names
     kind: str = "shell"  # shell | flags | yaml | profile

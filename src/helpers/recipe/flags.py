@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from . import renames, tools
 from .commands import Command, Flag
-from .shell import quoted
+from .shell import is_rest, quoted
 
 OK, RENAMED, UNKNOWN, BAD, HARMFUL = "ok", "renamed", "unknown", "bad value", "harmful"
 SEVERITY = (OK, RENAMED, UNKNOWN, BAD, HARMFUL)
@@ -35,6 +35,12 @@ def judge(command: Command, flag: Flag) -> tuple[Verdict, dict, tuple[str, ...]]
         (renames.SWIFT, renames.SWIFT_GONE) if tool.startswith("swift") else (renames.LMDEPLOY, renames.LMDEPLOY_GONE)
     )
     made = Verdict(tool, flag.line, flag.words[0].split("=", 1)[0], " ".join(flag.values), OK, "", source, "")
+    if is_rest(flag.words[0], True):
+        reason = "what the shell puts here was not checked"
+        return replace(made, reason=reason, working=_as_written(flag.words[0])), {}, flag.words[1:]
+    if flag.empty:
+        reason = "ms-swift passes an empty value of YAML on as the word None"
+        return replace(made, status=BAD, reason=reason), {}, ()
     answer = tools.ask(tool, flag.words)
     refused = bool(answer.unknown or answer.refusal)
     surplus: tuple[str, ...] = ()
@@ -122,6 +128,10 @@ def _new_values(tool: str, dest: str, values: tuple[str, ...]) -> tuple[tuple[st
         else:
             out.append(value)
     return (tuple(out), ", ".join(said)) if said else (None, "")
+
+
+def _as_written(word: str) -> str:
+    return word if re.fullmatch(r"\$\{?\w+\}?", word) else f'"{word}"'
 
 
 def _words(tool: str, dest: str, values: tuple[str, ...]) -> str:

@@ -22,6 +22,16 @@ def other_hub(model: str) -> str:
     return ""
 
 
+@functools.cache
+def known(model: str) -> bool:
+    """Whether ms-swift's list names this model on a hub; its letters then tell its family."""
+    with silent():
+        from swift.model import MODEL_MAPPING
+
+    groups = [group for meta in MODEL_MAPPING.values() for group in meta.model_groups]
+    return bool(model) and any(model in (m.hf_model_id, m.ms_model_id) for group in groups for m in group.models)
+
+
 def hub_name(view: View) -> str:
     """The model's name on a hub, '' for a folder."""
     model = view.one("model")

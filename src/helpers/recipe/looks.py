@@ -24,6 +24,11 @@ class View:
         """The only or first value of an argument."""
         return (self.args.get(name) or (default,))[0]
 
+    @property
+    def folder(self) -> str:
+        """The word in front of the flags: LMDeploy's model."""
+        return (self.positional or ("",))[0]
+
     def on(self, name: str) -> bool:
         """Whether a switch is given and on."""
         return name in self.args and self.one(name, "true").lower() in ("true", "1", "yes", "y", "t")
@@ -135,13 +140,10 @@ def short_dataset(view: View) -> str:
     return ""
 
 
-def placeholder(view: View) -> str:
+def placeholder(view: View, name: str) -> str:
     """A path that the reader was meant to fill in, '' if there is none."""
-    for name in ("adapters", "model", "resume_from_checkpoint", "ref_adapters"):
-        for value in view.args.get(name, ()):
-            if re.search(r"checkpoint-x+\b|vx-x+|<[\w -]+>|\.\.\.|path/to|/xxx\b", value):
-                return value
-    return ""
+    pattern = r"checkpoint-x+\b|vx-x+|<[\w -]+>|\.\.\.|path/to|/xxx\b"
+    return next((value for value in view.args.get(name, ()) if re.search(pattern, value)), "")
 
 
 def no_validation(view: View) -> bool:

@@ -97,5 +97,5 @@ def _flags_from_keys(keys: dict, text: str, section: str = "") -> tuple[Flag, ..
             words = [str(v) for v in value]
         else:
             words = [json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)]
-        flags.append(Flag((f"--{key}", *words), line))
+        flags.append(Flag((f"--{key}", *words), line, value is None))
     return tuple(flags)

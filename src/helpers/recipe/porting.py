@@ -9,7 +9,7 @@ from .looks import View, number
 from .shell import quoted
 
 MERGED = "./merged"
-OPEN = ("template-dated", "remote-code", "placeholder", "dataset-name")  # rules whose cure holds a blank, or a choice
+OPEN = ("template-dated", "remote-code", "dataset-name")  # rules whose cure holds a blank, or a choice
 TAKEN = (
     "model adapters merge_lora infer_backend served_model_name lmdeploy_tp lmdeploy_session_len lmdeploy_quant_policy "
     "lmdeploy_cache_max_entry_count host port api_key model_type template"
@@ -47,7 +47,7 @@ def _port(one: Checked) -> str:
 def _stays(verdict: Verdict) -> bool:
     """Whether a person has to decide: nothing takes a flag's place, or what takes it is not known here."""
     refused = verdict.status in (BAD, UNKNOWN) and not verdict.working
-    return refused or verdict.rule in OPEN or verdict.rule.startswith("needs-")
+    return refused or verdict.rule in OPEN or verdict.rule.startswith(("needs-", "placeholder-"))
 
 
 def _unchecked(one: Checked) -> str:
@@ -64,7 +64,7 @@ def _name(line: str) -> str:
 
 
 def _env(view: View) -> str:
-    return "".join(f"{k}={quoted(v)} " for k, v in view.env.items() if "$" not in v)
+    return "".join(f"{k}={quoted(v)} " for k, v in view.env.items() if "$" not in v or v.startswith("$("))
 
 
 def _to_lmdeploy(view: View) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from ..errors import UserError
-from . import shell
+from . import heredocs, shell
 from .commands import Command, Flag
 from .mapping import from_mapping, from_yaml
 
@@ -48,7 +48,7 @@ def flags_of(words: list[tuple[str, int]]) -> tuple[tuple[str, ...], tuple[Flag,
     """Words in front of the first flag, and the flags with the words behind them."""
     positional, flags = [], []
     for word, line in words:
-        if shell.is_flag(word):
+        if shell.is_flag(word) or shell.is_rest(word, bool(flags and flags[-1].values)):
             flags.append(Flag((word,), line))
         elif flags:
             flags[-1] = replace(flags[-1], words=(*flags[-1].words, word))
@@ -58,14 +58,16 @@ def flags_of(words: list[tuple[str, int]]) -> tuple[tuple[str, ...], tuple[Flag,
 
 
 def _from_text(path: Path, text: str) -> list[Command]:
-    found, bare = [], []
+    found, bare, files = [], [], {}
     for first_line, block in _blocks(text):
         own = []
+        block, written = heredocs.taken_out(block, first_line)
+        files |= written
         for call in shell.commands(block, first_line, path):
             if call.tool:
                 positional, flags = flags_of(call.words)
                 command = Command(call.tool, call.line, flags, positional, call.env)
-                own.append(_with_file(command, path.parent))
+                own.append(_with_file(command, path.parent, files, call.variables))
             elif call.words and shell.is_flag(call.words[0][0]):
                 _, flags = flags_of(call.words)
                 if own:
@@ -99,14 +101,28 @@ def _blocks(text: str) -> list[tuple[int, str]]:
     return blocks or [(1, text)]
 
 
-def _with_file(command: Command, folder: Path) -> Command:
-    """`swift sft file.yaml …`: the file's keys stand where its name stood, as ms-swift reads it."""
-    if not command.tool.startswith("swift") or not command.positional:
+def _with_file(command: Command, folder: Path, files: dict[str, heredocs.File], variables: dict) -> Command:
+    """`swift sft file.yaml …`: the file's keys stand where its name stood, as ms-swift reads it.
+
+    The file lies beside the recipe, or the recipe writes it; `--config FILE`, which ms-swift refuses, means it too.
+    """
+    named = next((f.values[0] for f in command.flags if f.name == "config" and f.values), "")
+    name = command.positional[0] if command.positional else named
+    if not command.tool.startswith("swift") or not name.endswith((".yaml", ".yml", ".json")):
         return command
-    name = command.positional[0]
-    if not name.endswith((".yaml", ".yml", ".json")) or not (folder / name).is_file():
-        return command
-    inner = from_yaml(folder / name, (folder / name).read_text(encoding="utf-8-sig"))[0]
+    written, line = files.get(heredocs.plain(name)), 0
+    if written:
+        text, line = shell.replaced(written.text, variables) if written.expanded else written.text, written.line - 1
+    elif (folder / name).is_file():
+        text = (folder / name).read_text(encoding="utf-8-sig")
+    else:
+        return command if command.positional else replace(command, positional=(name,))
+    inner = from_yaml(folder / name, text)[0]
+    flags = tuple(replace(f, line=f.line + line) for f in inner.flags)
     return replace(
-        command, flags=inner.flags + command.flags, positional=command.positional[1:], env=inner.env | command.env
+        command,
+        flags=flags + command.flags,
+        positional=command.positional[1:],
+        env=inner.env | command.env,
+        from_file=len(flags),
     )

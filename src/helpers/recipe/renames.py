@@ -107,6 +107,7 @@ SWIFT_GONE = {
     "num_infer_workers": "start `swift rollout` as a process of its own",
     "use_lmdeploy": "--use_vllm true with `swift rollout`",
     "enable_cache": "--load_from_cache_file true",
+    "vllm_device": "--vllm_mode colocate shares the cards; `swift rollout` has its own",
     "vllm_enable_lora": "adapters are served when --adapters names them",
 }
 

@@ -57,6 +57,20 @@ def _needs(name: str, value: str, package: str) -> "Rule":
     )
 
 
+def _placeholder(name: str) -> "Rule":
+    """The rule that a path must be filled in."""
+    where = f"output/<model>/vN-<date>/checkpoint-<step>{'-merged' if name == 'model' else ''}"
+    return Rule(
+        f"placeholder-{name}",
+        SWIFT,
+        name,
+        lambda v: looks.placeholder(v, name),
+        "{0} is a placeholder; since 3.0 checkpoints lie in output/<model>/vN-date/checkpoint-N",
+        f"--{name} '{where}'",
+        "swift/utils",
+    )
+
+
 # fmt: off
 TABLE = [
     # ---- refused by the classes, later than by the parser
@@ -71,6 +85,9 @@ TABLE = [
          "", "swift/template/register.py", "bad value"),
     Rule("tuner-unknown", TRAINING, "tuner_type", lambda v: looks.not_registered(v, "tuner_type"),
          "{0!r} is no tuner of ms-swift", "--tuner_type lora", "swift/arguments/base_args/base_args.py", "bad value"),
+    Rule("vllm-mode", ("swift rlhf",), "use_vllm", lambda v: v.on("use_vllm") and "vllm_mode" not in v.args,
+         "vllm_mode is required when use_vllm is true: colocate shares the cards, server needs `swift rollout`",
+         "--use_vllm true --vllm_mode colocate", "swift/arguments/rlhf_args.py", "bad value"),
     Rule("deepspeed-preset", TRAINING, "deepspeed", looks.bad_preset,
          "{0!r} is neither a preset of ms-swift nor a JSON file", "--deepspeed zero2",
          "swift/arguments/sft_args.py", "bad value"),
@@ -111,9 +128,7 @@ TABLE = [
     Rule("other-hub", SWIFT, "model", lambda v: "" if hubs.uses_hf(v) else hubs.other_hub(v.one("model")),
          "this is Hugging Face's name; ms-swift asks ModelScope first, where it is called {0}",
          "--model {0}", "swift/model/models"),
-    Rule("placeholder", SWIFT, "adapters", looks.placeholder,
-         "{0} is a placeholder; since 3.0 checkpoints lie in output/<model>/vN-date/checkpoint-N",
-         "--adapters output/<model>/vN-<date>/checkpoint-<step>", "swift/utils"),
+    *(_placeholder(name) for name in ("adapters", "model", "resume_from_checkpoint", "ref_adapters")),
     Rule("remote-code", SWIFT, "model_revision",
          lambda v: hubs.hub_name(v) if "model_revision" not in v.args else "",
          "remote code is on: ms-swift runs the Python files of a model's repository, with no flag against it: pin the "
@@ -152,7 +167,7 @@ TABLE = [
     Rule("lmdeploy-remote-code", LMDEPLOY, "trust_remote_code", lambda v: "trust_remote_code" in v.args,
          "it runs the Python files that lie in the model's folder; a Llama needs none", "", "lmdeploy/cli/utils.py"),
     Rule("lmdeploy-path-decides", LMDEPLOY, "chat_template",
-         lambda v: "" if v.one("chat_template") else looks.by_path((v.positional or ("",))[0]),
+         lambda v: "" if v.one("chat_template") or hubs.known(v.folder) else looks.by_path(v.folder),
          "LMDeploy takes the built-in chat template {0!r} because of the letters in the path, not the model's own",
          "--chat-template hf", "lmdeploy/model.py"),
     *(_needs(*line) for line in PACKAGES),

@@ -7,15 +7,8 @@ from pathlib import Path
 
 from ..errors import UserError
 
+SINGLE, DOUBLE, ARRAY = "\0", "\1", "\2"  # in front of a word: how it was quoted, or the name of an array
 NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")  # argparse takes these for values
-WRAPPERS = {"nohup", "time", "sudo", "env", "exec", "$", "%%bash", "stdbuf"}
-VERBS = {
-    "swift": set(
-        "sft pt infer merge-lora web-ui deploy rollout rlhf sample export eval app "
-        "dpo orpo simpo kto cpo app-ui llm-infer llm-sft".split()
-    ),
-    "megatron": {"sft", "pt", "rlhf", "export"},
-}
 
 
 @dataclass(frozen=True)
@@ -26,11 +19,18 @@ class Call:
     line: int
     words: list[tuple[str, int]]
     env: dict = field(default_factory=dict)
+    variables: dict = field(default_factory=dict)  # that the text had set when it came to this command
 
 
 def is_flag(word: str) -> bool:
     """Whether argparse would take the word for a flag (a long dash pasted from a web page counts as meant for one)."""
     return len(word) > 1 and word[0] in "-–—" and not NUMBER.match(word) and " " not in word
+
+
+def is_rest(word: str, after_a_value: bool) -> bool:
+    """Whether the shell puts words here that the text does not show: `"$@"`, `$ARGS` behind a flag with its value."""
+    plain = r"|\$\{?\w+\}?" if after_a_value else ""
+    return re.fullmatch(r"\$(@|\*|\{\w+\[[@*]\]\})" + plain, word) is not None
 
 
 def quoted(word: str) -> str:
@@ -47,9 +47,14 @@ def commands(text: str, first_line: int, path: Path) -> list[Call]:
     Raises:
         UserError: a quote is opened and never closed.
     """
+    from .calls import tool_of
+
     found, variables, exported = [], {}, {}
     for raw in _split(text, first_line, path):
-        words = [(_expand(w, variables), line) for w, line in raw]
+        if raw[0][0].startswith(ARRAY):
+            variables[raw[0][0][1:]] = [w for word, _ in raw[1:] for w in _expand(word, variables)]
+            continue
+        words = [(w, line) for word, line in raw for w in _expand(word, variables)]
         env = {}
         while words and re.match(r"[A-Za-z_]\w*=", words[0][0]):
             name, _, value = words.pop(0)[0].partition("=")
@@ -63,51 +68,50 @@ def commands(text: str, first_line: int, path: Path) -> list[Call]:
         if not words:
             variables |= env
             continue
-        tool, rest = _tool(words)
-        found.append(Call(tool, raw[0][1], rest if tool else words, {**exported, **env}))
+        inner = next((w for a, b, w in zip(words, words[1:], words[2:]) if _runs_text(a[0], b[0])), None)  # noqa: B905
+        if inner:
+            found += commands(*inner, path)
+            continue
+        tool, rest = tool_of(words)
+        found.append(Call(tool, raw[0][1], rest if tool else words, {**exported, **env}, dict(variables)))
     return found
 
 
-def _expand(word: str, variables: dict) -> str:
-    """`$NAME` and `${NAME}` that the text itself has set; others stay as they are."""
-    if word.startswith("\0"):  # single quotes: the shell expands nothing
-        return word[1:]
-    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: variables.get(m[1] or m[2], m[0]), word)
+def _runs_text(program: str, option: str) -> bool:
+    """Whether the next word is a shell text of its own: `bash -c "…"`."""
+    return program.rsplit("/", 1)[-1] in ("bash", "sh", "zsh") and re.fullmatch(r"-[a-z]*c", option) is not None
 
 
-def _tool(words: list[tuple[str, int]]) -> tuple[str, list[tuple[str, int]]]:
-    """Name of the tool that a simple command calls, and the words behind it; '' if it is another program."""
-    plain = [w for w, _ in words]
-    first = next((i for i, w in enumerate(plain) if w not in WRAPPERS and not re.match(r"[A-Za-z_]\w*=", w)), 0)
-    for i, word in enumerate(plain):
-        name = word.lstrip("!").rsplit("/", 1)[-1]
-        after = plain[i + 1] if i + 1 < len(plain) else ""
-        script = re.search(r"swift[./]cli[./](\w+?)(?:\.py)?$", word)
-        if script and script[1] != "main":
-            return f"swift {script[1].replace('_', '-')}", words[i + 1 :]
-        if script or name in VERBS:
-            verb = after.replace("_", "-")
-            if verb in VERBS.get(name, VERBS["swift"]) or (i == first and verb and not is_flag(verb)):
-                return f"{'swift' if script else name} {verb}", words[i + 2 :]
-        if name == "lmdeploy" and after:
-            if after == "serve" and i + 2 < len(plain):
-                return f"lmdeploy serve {plain[i + 2]}", words[i + 3 :]
-            if i == first and not is_flag(after):
-                return f"lmdeploy {after}", words[i + 2 :]
-    return "", []
+def _expand(word: str, variables: dict) -> list[str]:
+    """`$NAME`, `${NAME}` and `"${NAME[@]}"` that the text itself has set, in words; others stay as they are."""
+    if word.startswith(SINGLE):  # single quotes: the shell expands nothing
+        return [word[1:]]
+    whole = re.fullmatch(r"\$\{(\w+)\[[@*]\]\}", word.removeprefix(DOUBLE))
+    if whole and isinstance(variables.get(whole[1]), list):
+        return variables[whole[1]]
+    if word.startswith(DOUBLE):
+        return [replaced(word[1:], variables)]
+    full = replaced(word, variables)
+    if full == word or re.search(r"\$\(|`", word):
+        return [full]
+    return full.split()  # without quotes it falls into words
+
+
+def replaced(text: str, variables: dict) -> str:
+    """A text with the values of its variables, where they are known."""
+    known = {k: v for k, v in variables.items() if isinstance(v, str)}
+    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: known.get(m[1] or m[2], m[0]), text)
 
 
 def _split(text: str, line: int, path: Path) -> list[list[tuple[str, int]]]:
-    """Simple commands as lists of (word, line). A word that stood in single quotes alone begins with NUL."""
+    """Simple commands as lists of (word, line). A word that stood in quotes alone begins with SINGLE or DOUBLE."""
     done, current = [], []
-    word, started, skip = None, line, False
-    i = 0
+    word, started, skip, i = None, line, False, 0
 
     def end_word() -> None:
         nonlocal word, skip
-        if word is not None and not skip:
-            current.append((word, started))
         if word is not None:
+            current.extend([] if skip else [(word, started)])
             word, skip = None, False
 
     def end_command() -> None:
@@ -119,6 +123,10 @@ def _split(text: str, line: int, path: Path) -> list[list[tuple[str, int]]]:
 
     while i < len(text):
         c = text[i]
+        if c in "^`" and text.startswith("\n", i + 1):  # a line goes on in Windows' two shells
+            end_word()
+            line, i = line + 1, i + 2
+            continue
         if c == "\\" and i + 1 < len(text):
             if text[i + 1] == "\n":
                 line += 1
@@ -133,8 +141,8 @@ def _split(text: str, line: int, path: Path) -> list[list[tuple[str, int]]]:
             inside = text[i + 1 : close]
             if c == '"':
                 inside = re.sub(r'\\([\\"$`\n])', lambda m: "" if m[1] == "\n" else m[1], inside)
-            elif word is None and (close + 1 == len(text) or text[close + 1].isspace()):
-                inside = "\0" + inside
+            if word is None and (close + 1 == len(text) or text[close + 1].isspace()):
+                inside = (DOUBLE if c == '"' else SINGLE) + inside
             word, started = (word or "") + inside, started if word is not None else line
             line += text.count("\n", i, close)
             i = close + 1
@@ -161,6 +169,13 @@ def _split(text: str, line: int, path: Path) -> list[list[tuple[str, int]]]:
             while i < len(text) and text[i] in "<>&|":
                 i += 1
             skip = True  # the file behind it
+            continue
+        if c == "(" and word and not current and re.fullmatch(r"\w+\+?=", word):  # NAME=(word word)
+            close = text.find(")", i)
+            close = len(text) if close < 0 else close
+            inside = [w for one in _split(text[i + 1 : close], line, path) for w in one]
+            done.append([(ARRAY + word.rstrip("+="), line), *inside])
+            line, word, i = line + text.count("\n", i, close), None, close + 1
             continue
         if c in "\n;&|()":
             end_command()

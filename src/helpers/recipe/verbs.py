@@ -13,6 +13,7 @@ RENAMED_VERBS = {  # ms-swift 3 gathered the preference methods in one verb
     "swift app-ui": ("swift app", ()),
     "swift llm-sft": ("swift sft", ()),
     "swift llm-infer": ("swift infer", ()),
+    **{f"swift llm-{m}": ("swift rlhf", ("--rlhf_type", m)) for m in ("dpo", "orpo", "simpo", "kto", "cpo")},
 }
 INSTEAD = {
     "lmdeploy serve gradio": "lmdeploy serve api_server ./model",
