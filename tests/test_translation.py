@@ -11,11 +11,7 @@ from mdit_py_plugins.myst_role import myst_role_plugin
 from mdit_py_plugins.substitution import substitution_plugin
 
 # Pages that still wait for a translator. Remove a page once it is whole: then every new sentence needs one.
-WAITING = {
-    "book/try_it",
-    "book/what_is_real",
-    "book/references",
-}
+WAITING: set[str] = set()
 PAGES = catalogues.pages()
 MARKDOWN = MarkdownIt().use(dollarmath_plugin).use(myst_role_plugin).use(substitution_plugin)
 # Tokens that must be equal in both languages; of emphasis only how often.

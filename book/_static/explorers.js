@@ -141,7 +141,7 @@
       const batch = slider(panel, say("dialogues in a micro-batch", "每个微批的对话数"), 1, 16, 1, 6, String);
       const length = slider(panel, say("tokens in a dialogue", "每段对话的词元数"), 512, 8192, 512, 3072, number);
       const share = slider(panel, say("supervised share", "监督词元占比"), 5, 100, 1, Math.round(100 * data.supervised_share), (x) => percent(x / 100));
-      const table = bars(say("Peak of each phase, predicted", "各阶段的峰值（预测）"), [say("phase", "阶段"), "GiB"]);
+      const table = bars(say("Peak of each phase, predicted", "各时段的峰值（预测）"), [say("phase", "时段"), "GiB"]);
       place.append(table);
       return () => {
         const lines = data.coefficients[way.value], tokens = batch.value * length.value, part = share.value / 100;
