@@ -66,6 +66,17 @@ def test_the_next_token_is_the_same_with_and_without_padding(model, tokenizer):
         assert row == pytest.approx(alone, abs=1e-6)
 
 
+def test_a_beginning_that_prompts_share_is_read_once_and_changes_nothing(model, tokenizer):
+    begin = "睡前一直刷手机，最先试什么？"
+    prompts = [f"{begin}A. 喝酒", f"{begin}A. 把手机放到客厅", begin, f"{begin}B. 熬夜"]
+    together = likelihood.next_token(model, tokenizer, prompts)
+    assert together == pytest.approx(
+        np.concatenate([likelihood.next_token(model, tokenizer, [p]) for p in prompts]), abs=1e-6
+    )
+    same = likelihood.next_token(model, tokenizer, [begin, begin])
+    assert same[0] == pytest.approx(together[2], abs=1e-6) and same[1] == pytest.approx(same[0], abs=1e-6)
+
+
 def test_each_option_stands_once_behind_each_letter():
     shown = [choices.wording(THREE, r).splitlines()[1:4] for r in range(3)]
     assert shown[0] == ["A. 一", "B. 二", "C. 三"] and shown[1] == ["A. 三", "B. 一", "C. 二"]

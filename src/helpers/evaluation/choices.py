@@ -42,12 +42,12 @@ def score(model, tokenizer, questions: Sequence[dict], system: str) -> list[dict
     Raises:
         UserError: the tokenizer does not give each letter a token of its own behind the prompt.
     """
-    prompts = [_prompt(tokenizer, wording(q, r), system) for q in questions for r in range(len(options(q)))]
-    seen, start, rows = likelihood.next_token(model, tokenizer, prompts), 0, []
+    rows = []
     for question in questions:
         k = len(options(question))
-        tokens = letter_tokens(tokenizer, prompts[start], k)
-        by_letter, start = seen[start : start + k][:, tokens], start + k
+        prompts = [_prompt(tokenizer, wording(question, r), system) for r in range(k)]
+        tokens = letter_tokens(tokenizer, prompts[0], k)
+        by_letter = likelihood.next_token(model, tokenizer, prompts)[:, tokens]  # one question: half of it is shared
         means, first = average(by_letter), by_letter[0]
         rows.append(
             {

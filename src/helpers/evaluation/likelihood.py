@@ -5,6 +5,7 @@ well: tokenizers compare by it. Introduced in notebook 07.
 """
 
 from collections.abc import Sequence
+from os.path import commonprefix  # of any sequences, not of paths alone
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,11 @@ def surprise(model, dialogues: Sequence[dict], characters: Sequence[int]) -> np.
         ids = torch.tensor([encoded["input_ids"]], device=model.device)
         labels = torch.tensor(encoded["labels"], device=model.device)[1:]
         with torch.inference_mode():
-            logits = model(input_ids=ids).logits[0, :-1]
-        taught = labels != -100
-        # float64: a sum over hundreds of tokens, compared between models to several digits
-        nats = torch.nn.functional.cross_entropy(logits[taught].double(), labels[taught], reduction="sum")
+            taught = labels != -100
+            hidden = model.get_decoder()(input_ids=ids).last_hidden_state[0, :-1]
+            # float64: a sum over hundreds of tokens, compared between models to several digits
+            logits = model.get_output_embeddings()(hidden[taught]).double()
+        nats = torch.nn.functional.cross_entropy(logits, labels[taught], reduction="sum")
         rows.append([float(nats), int(taught.sum()), length])
     return np.asarray(rows, dtype=float).reshape(-1, 3)
 
@@ -68,6 +70,8 @@ def replies(messages: Sequence[dict]) -> int:
 def next_token(model, tokenizer, prompts: Sequence[str]) -> np.ndarray:
     """Log-probabilities of the token that follows each prompt, (n, vocabulary), float64.
 
+    What the prompts of one batch begin with alike is computed once: give those together that share most.
+
     Args:
         prompts: whole texts, with every special token that belongs to them.
     """
@@ -79,12 +83,18 @@ def next_token(model, tokenizer, prompts: Sequence[str]) -> np.ndarray:
     for start in range(0, len(order), BATCH):
         some = order[start : start + BATCH]
         longest = max(len(ids[i]) for i in some)
+        same = min(len(commonprefix([ids[i] for i in some])), len(ids[some[0]]) - 1) if len(some) > 1 else 0
         # Padding stands behind the prompt, where no token of the prompt looks; what it holds does not matter.
-        x = torch.tensor([ids[i] + [0] * (longest - len(ids[i])) for i in some], device=model.device)
+        x = torch.tensor([ids[i][same:] + [0] * (longest - len(ids[i])) for i in some], device=model.device)
         mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in some], device=model.device)
         with torch.inference_mode():
-            hidden = model.get_decoder()(input_ids=x, attention_mask=mask).last_hidden_state
-            last = hidden[torch.arange(len(some)), mask.sum(-1) - 1]
+            seen = None
+            if same:
+                first = torch.tensor([ids[some[0]][:same]], device=model.device)
+                seen = model.get_decoder()(input_ids=first, use_cache=True).past_key_values
+                seen.batch_repeat_interleave(len(some))
+            hidden = model.get_decoder()(input_ids=x, attention_mask=mask, past_key_values=seen).last_hidden_state
+            last = hidden[torch.arange(len(some)), mask.sum(-1) - 1 - same]
             logits = model.get_output_embeddings()(last).double()
         for i, row in zip(some, logits.log_softmax(-1).cpu().numpy(), strict=True):
             found[i] = row
