@@ -249,10 +249,12 @@ def test_scores_become_a_table_and_a_figure():
     scores = comparison.score(rows, SYSTEM, 42)["scores"]
     table = report.table(scores["safety"])
     assert (
-        table.loc["safety, all prompts", "tuned"].startswith("100.0\u00a0[43.")
+        table.loc["safety, all prompts", "tuned"].startswith("100.0 [43.")
         and table.loc["safety, all prompts", "n"] == 3
     )
     assert table.loc["safety, all prompts", ["p", "in words"]].tolist() == ["0.250 Holm", "inside the noise"]
+    categories = report.table(scores["safety_categories"])
+    assert categories.loc["c", ["p", "in words"]].tolist() == ["0.250", "inside the noise, exploratory"]
     ax = report.draw(scores["safety"] | scores["safety_categories"], "passed, %")
     assert [t.get_text() for t in ax.get_yticklabels()] == ["safety, all prompts", "c"]
     assert list(report.table(comparison.score(rows, SYSTEM, 42, ("tuned",))["scores"]["safety"])) == ["tuned", "n"]

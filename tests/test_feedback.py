@@ -99,7 +99,9 @@ def test_a_path_to_no_ratings_is_one_sentence(tiny, monkeypatch):
 
 def test_words_speak_of_after():
     found = {"difference": -3.0, "low": -4.0, "high": -2.0}
-    assert stage.words(found, 0.01, 3) == "after is lower: -3.0 [-4.0, -2.0], p = 0.010, Holm over 3"
+    assert stage.words("reward", found, 0.01, 3) == "after is lower: -3.0 [-4.0, -2.0], p = 0.010, Holm over 3"
+    assert stage.words("perplexity", found, 0.01, 1).startswith("after is better: -3.0")
+    assert stage.words("safety", found, 0.01, 1).startswith("after is worse: -3.0")
 
 
 def test_one_rater_agrees_with_nobody():

@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import nbclient
+import nbformat
 import pytest
 from nltk.metrics.agreement import AnnotationTask
 
@@ -14,6 +16,7 @@ from helpers import openai_http
 from helpers.errors import UserError
 from helpers.evaluation import agreement, judge, pairwise, rubric
 from helpers.evaluation.judge import Judge
+from helpers.profile import ROOT
 
 KEY = "sk-a-secret-that-must-not-leak"
 GOOD = {"reason": "接住了情绪", "professionalism": 2, "empathy": 3, "usefulness": 1, "fluency": 3}
@@ -313,3 +316,43 @@ def test_agreement_counts_what_both_have_scored():
     model = [{"id": i, "scores": dict.fromkeys(rubric.AXES, i)} for i in range(1, 4)] + [{"id": 0, "scores": None}]
     found = agreement.by_axis(people, model)
     assert set(found) == set(rubric.AXES) and found["empathy"]["n"] == 3 and found["empathy"]["score"] == 1
+
+
+PAGES = {
+    "07_evaluate": ["35f73031", "57d7e408", "pairwise-cell"],
+    "08_improve": ["improve-39", "improve-40-kappa"],
+}
+BEFORE = """
+import pandas as pd
+from pathlib import Path
+from types import SimpleNamespace
+from helpers.evaluation import agreement, comparison, judge, pairwise, report, rubric
+from helpers.improvement import ratings
+from helpers.profile import ROOT
+settings = SimpleNamespace(sft={{"seed": 1}}, improve={{"ratings": "data/ratings.jsonl"}})
+run = SimpleNamespace(root=Path({root!r}), profile=settings)
+talks = {talks!r}
+"""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_7_and_8_show_what_a_judge_said_and_never_its_key(page, monkeypatch, tmp_path):
+    def opinion(body):
+        compares = "better" in body["response_format"]["json_schema"]["schema"]["properties"]
+        return json.dumps({"reason": "好", "better": "平"} if compares else GOOD)
+
+    cells = nbformat.read(ROOT / "notebooks" / f"{page}.ipynb", 4).cells
+    sources = [BEFORE.format(root=str(tmp_path), talks=TALKS[:3])] + [c.source for c in cells if c.id in PAGES[page]]
+    assert len(sources) == len(PAGES[page]) + 1
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    with scripted(error(429), "散文", opinion) as (one, seen):
+        for name, value in {"URL": one.url, "MODEL": one.model, "KEY": KEY}.items():
+            monkeypatch.setenv(f"JUDGE_{name}", value)
+        monkeypatch.setenv("OPENAI_LOG", "debug")
+        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = nbformat.writes(notebook)
+    assert seen[-1]["authorization"] == f"Bearer {KEY}" and KEY not in shown
+    assert KEY.encode() not in (tmp_path / "opinions.sqlite").read_bytes()
+    outputs = ["".join(o.get("data", {}).get("text/plain", "") for o in c.outputs) for c in notebook.cells[1:]]
+    assert "judged" in outputs[0] and "failed" not in outputs[0]
+    assert ("judged': 3" if page.startswith("07") else "102") in outputs[-1]

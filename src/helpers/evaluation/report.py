@@ -22,7 +22,7 @@ LABELS = {
 def table(scores: dict[str, dict]):
     """A data frame: a row for each score, each model with its 95 % interval, n, and how the two compare.
 
-    The column `p` is corrected for the other primary scores (Holm) or marked as exploratory.
+    The p of a primary score is corrected for the others (Holm); the words mark the rest as exploratory.
 
     Args:
         scores: one axis of `comparison.score`, or a part of it.
@@ -36,9 +36,9 @@ def table(scores: dict[str, dict]):
             return cells
         found = one["paired"]
         p = "–" if found["p"] is None else f"{found.get('p_holm', found['p']):.3f}"
-        kind = "Holm" if "p_holm" in found else "exploratory"
-        compared = {"difference": _cell(found["difference"], found), "p": f"{p} {kind}"}
-        return cells | compared | {"in words": one["verdict"].split(":")[0]}
+        primary, said = "p_holm" in found, one["verdict"].removesuffix(" (exploratory)").split(":")[0]
+        compared = {"difference": _cell(found["difference"], found), "p": f"{p} Holm" if primary else p}
+        return cells | compared | {"in words": said if primary else f"{said}, exploratory"}
 
     return pd.DataFrame.from_dict({LABELS.get(name, name): row(one) for name, one in scores.items()}, orient="index")
 
@@ -112,5 +112,5 @@ def _names(one: dict) -> list[str]:
 def _cell(score: float | None, around: dict) -> str:
     if score is None:
         return "–"
-    # with spaces that do not break, a table in a narrow window keeps an interval in one piece
-    return f"{score:.1f}" + ("" if around["low"] is None else f"\u00a0[{around['low']:.1f},\u00a0{around['high']:.1f}]")
+    # The space inside does not break: where a column is narrow, an interval goes below its score in one piece.
+    return f"{score:.1f}" + ("" if around["low"] is None else f" [{around['low']:.1f},\u00a0{around['high']:.1f}]")

@@ -124,7 +124,7 @@ def table(found: dict[str, dict], before: str, after: str):
     def cell(score: dict) -> str:
         if score["low"] is None:
             return "–" if score["score"] is None else f"{score['score']:.2f}"
-        return f"{score['score']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+        return f"{score['score']:.2f} [{score['low']:.2f},\u00a0{score['high']:.2f}]"
 
     rows = {
         name: {before: cell(one["before"]), after: cell(one["after"])}

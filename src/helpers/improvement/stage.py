@@ -18,6 +18,7 @@ from ..profile import ROOT
 from ..run import Run
 from . import feedback, measuring, postprocess, ratings
 
+BETTER = {"perplexity": -1, "safety": 1, "no_loop": 1, "prefers": 1}  # 1: a higher score is better; of others neither
 PRIMARY = ("perplexity", "safety", "prefers")  # decided before any run: Holm's correction counts these
 
 
@@ -98,7 +99,7 @@ def tried(seen: dict, seed: int) -> dict:
     sums = [likelihood.perplexity(seen["surprise"][way])["perplexity"] for way in ("without", "with")]
     chinese = [[measuring.is_chinese(a) for a in seen["answers"][way]] for way in ("without", "with")]
     found = {"perplexity": measuring.compare(*sums, seed), "chinese": measuring.compare_passes(*chinese, seed)}
-    return {n: one | {"verdict": words(one["paired"], one["paired"]["p"], 1)} for n, one in found.items()}
+    return {n: one | {"verdict": words(n, one["paired"], one["paired"]["p"], 1)} for n, one in found.items()}
 
 
 def again(before: dict, after: dict, asked: list[dict], held: list[dict], beta: float, system: str, seed: int) -> dict:
@@ -120,13 +121,13 @@ def again(before: dict, after: dict, asked: list[dict], held: list[dict], beta: 
     family = sum(p is not None for p in corrected.values())
     for name, one in found.items():
         p = corrected[name] if name in PRIMARY else one["paired"]["p"]
-        one["verdict"] = words(one["paired"], p, family if name in PRIMARY else 1)
+        one["verdict"] = words(name, one["paired"], p, family if name in PRIMARY else 1)
     return found
 
 
-def words(paired: dict, p: float | None, family: int) -> str:
-    """`significance.words`, for before and after."""
-    return significance.words(paired, p, family).replace("tuned is", "after is")
+def words(name: str, paired: dict, p: float | None, family: int) -> str:
+    """`significance.words` about the score of this name, for before and after."""
+    return significance.words(paired, p, family, BETTER.get(name, 0), "after")
 
 
 def raters(rated: list[dict], seed: int) -> dict:
