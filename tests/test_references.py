@@ -32,3 +32,11 @@ def test_entry_says_who_what_when_and_where_to_find_it(key):
     assert {"journal", "booktitle", "howpublished"} & set(entry.fields)
     arxiv = re.search(r"arXiv:(\S+)", entry.fields.get("howpublished", ""))
     assert not arxiv or entry.fields["url"].endswith(arxiv[1])
+
+
+def test_the_list_is_one_that_a_screen_reader_knows():
+    import citation_list
+
+    made = {"body": '<div role="list" class="citation-list"><div class="citation" role="doc-biblioentry">x</div></div>'}
+    citation_list._entries(None, "", "", made, None)
+    assert made["body"].count('role="listitem"') == 1 and "biblioentry" not in made["body"]
