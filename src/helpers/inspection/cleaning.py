@@ -13,6 +13,7 @@ _KEEP = "\ue9f3"  # stands for the joiner inside an emoji while the others go
 _FULL = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ALNUM = re.compile(r"[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\uff20]+")
 _SIGN = re.compile(
+    r"[＃＄％＆＜＝＞＠＼｛｝]+|"  # no Chinese punctuation
     r"(?<=[0-9A-Za-z])[＂＃＄％＆＇＊＋－．／＜＝＞＼＿]+(?=[^\u3000-\u9fff]|$)"
     r"|(?<=[0-9A-Za-z])[％＋]|(?<![^\s])[＃＄＋－＜＝＞](?=[0-9A-Za-z])|(?<=[0-9A-Za-z])[＋－／＝＜＞＆](?=[\u4e00-\u9fff])"
 )

@@ -1,17 +1,36 @@
 """The forms a dialogue comes in: ShareGPT, role and content, EmoLLM's, alpaca's. All become `messages`."""
 
 import json
+import re
+import unicodedata
 
 CANONICAL = {"from": {"human": "user", "gpt": "assistant"}, "role": {"user": "user", "assistant": "assistant"}}
-ALIASES = {
-    "user": "user human visitor client patient prompter questioner q seeker 用户 来访者 求助者 来访 患者 人类 "
-    "提问者 学生 问 咨客 倾诉者 案主 当事人 访客 客户 学员 网友 提问 病人 求助人",
-    "assistant": "assistant gpt chatgpt model bot ai bard bing claude llm answerer a counselor counsellor therapist "
-    "psychologist doctor listener chatbot supporter 助手 咨询师 心理咨询师 倾听者 助理 医生 机器人 老师 答 治疗师 "
-    "倾听师 辅导员 顾问 专家 心理专家 心理医生 心理老师 心理师 客服 小助手 智能助手 ai助手 回答 回答者",
-    "system": "system 系统",
+ALIASES = {  # compared without case, blanks, marks and a number at the end
+    "user": "user human visitor client patient prompter prompt questioner question query input asker seeker helpseeker "
+    "usr customer inquirer counselee counsellee student caller q h u 用户 来访者 求助者 来访 患者 人类 "
+    "提问者 学生 问 问题 咨客 倾诉者 倾诉人 案主 当事人 访客 客户 学员 网友 提问 病人 求助人 求助方 来询者 咨询者 来访人 提问人 问者 使用者 "
+    "访者 用户提问 用户输入 求助 倾诉",
+    "assistant": "assistant gpt chatgpt model bot ai bard bing claude llm llama qwen gemini glm chatglm deepseek answerer answer "
+    "response reply output completion counselor counsellor counsel therapist psychologist psychiatrist doctor listener "
+    "chatbot robot supporter helper agent asst consultant coach expert machine system_response emollm a 助手 咨询师 "
+    "心理咨询师 倾听者 助理 医生 机器人 老师 答 治疗师 倾听师 倾听员 聆听者 辅导员 辅导师 顾问 专家 心理专家 心理医生 心理老师 心理师 "
+    "心理顾问 心理助手 心理辅导员 客服 小助手 智能助手 ai助手 ai助理 ai咨询师 人工智能 模型 大模型 咨询员 咨询 医师 大夫 回答 回答者 回复 "
+    "答者 支持者 志愿者 陪伴者 疏导师 接线员 智能体 系统回复 心理治疗师 咨询老师",
+    "system": "system sys systemprompt 系统 系统提示 系统提示词",
 }
-SPEAKERS = {alias: role for role, names in ALIASES.items() for alias in names.split()}
+_TRIM = re.compile(r"[\W_]+")
+_NUMBER = re.compile(r"\d+[a-z]?$")  # `user1`, `gpt-4o`
+SPEAKERS = {_TRIM.sub("", alias): role for role, names in ALIASES.items() for alias in names.split()}
+
+
+def speaker(name: object) -> str | None:
+    """The role that a name stands for: `user`, `assistant` or `system`; None for a name that is none of these."""
+    if not isinstance(name, str):
+        return None
+    plain = _TRIM.sub("", unicodedata.normalize("NFKC", name).lower())
+    if plain.endswith("turbo"):
+        plain = plain.removesuffix("turbo")
+    return SPEAKERS.get(plain) or SPEAKERS.get(_NUMBER.sub("", plain))
 
 
 class Refused(ValueError):
@@ -53,7 +72,7 @@ def messages(row: object) -> tuple[list[dict], list[dict]]:
     for place, turn in enumerate(turns):
         key = "from" if "from" in turn else "role"
         name, text = turn.get(key), turn.get("value", turn.get("content"))
-        role = SPEAKERS.get(name.strip(" \t\n：:[]【】<>*").lower()) if isinstance(name, str) else None
+        role = speaker(name)
         if role is None or not isinstance(text, str):
             raise Refused("schema")
         if name != "system" and CANONICAL[key].get(name) != role:
