@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import re
 import tempfile
@@ -13,7 +14,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from helpers.errors import UserError
-from helpers.inspection import CODES, OUTPUTS, actions, cleaning, duplicates, inspect, lexicon, mojibake, personal_data
+from helpers.inspection import (
+    CODES,
+    OUTPUTS,
+    actions,
+    cleaning,
+    duplicates,
+    forms,
+    inspect,
+    lexicon,
+    mojibake,
+    personal_data,
+)
 from helpers.profile import ROOT
 
 DATA = ROOT / "data"
@@ -268,6 +280,40 @@ def test_a_failure_leaves_the_earlier_output_and_nothing_half_written(tmp_path, 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, content, sentence):
     with pytest.raises(UserError, match=sentence):
         run(tmp_path, content)
+
+
+def test_what_is_no_readable_file_is_one_sentence(tmp_path, monkeypatch):
+    from helpers.inspection import reading
+
+    def sentence(path):
+        with pytest.raises(UserError) as said:
+            inspect([path], tmp_path / "out")
+        assert not (tmp_path / "out").exists() and "\n" not in str(said.value)
+        return str(said.value)
+
+    assert sentence(tmp_path / "missing.jsonl").endswith(
+        "missing.jsonl does not exist; give the path of a ShareGPT file."
+    )
+    assert "is a folder" in sentence(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no ordinary file" in sentence(tmp_path / "pipe")
+    (tmp_path / "locked.jsonl").write_bytes(jsonl(GOOD))
+
+    def refused(path, *_):  # root may read a file of any mode, so the refusal is played
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(reading, "_opened", refused)
+    assert "locked.jsonl cannot be read (Permission denied)" in sentence(tmp_path / "locked.jsonl")
+
+
+def test_names_of_speakers_are_known_in_any_case_and_with_marks():
+    names = {
+        "user": "User HUMAN: user_1 ｕｓｅｒ 【来访者】 client 求助者：",
+        "assistant": "ASSISTANT gpt-4o Bot AI 咨询师 model Doctor",
+    }
+    for role, spellings in names.items():
+        assert [forms.speaker(name) for name in spellings.split()] == [role] * len(spellings.split())
+    assert [forms.speaker(name) for name in ("narrator", "旁白", "主持人", "", None, 3, ["user"])] == [None] * 7
 
 
 def test_a_thousand_lines_of_random_bytes(tmp_path):

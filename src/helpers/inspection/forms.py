@@ -6,16 +6,17 @@ import unicodedata
 
 CANONICAL = {"from": {"human": "user", "gpt": "assistant"}, "role": {"user": "user", "assistant": "assistant"}}
 ALIASES = {  # compared without case, blanks, marks and a number at the end
-    "user": "user human visitor client patient prompter prompt questioner question query input asker seeker helpseeker "
-    "usr customer inquirer counselee counsellee student caller q h u 用户 来访者 求助者 来访 患者 人类 "
-    "提问者 学生 问 问题 咨客 倾诉者 倾诉人 案主 当事人 访客 客户 学员 网友 提问 病人 求助人 求助方 来询者 咨询者 来访人 提问人 问者 使用者 "
-    "访者 用户提问 用户输入 求助 倾诉",
-    "assistant": "assistant gpt chatgpt model bot ai bard bing claude llm llama qwen gemini glm chatglm deepseek answerer answer "
-    "response reply output completion counselor counsellor counsel therapist psychologist psychiatrist doctor listener "
-    "chatbot robot supporter helper agent asst consultant coach expert machine system_response emollm a 助手 咨询师 "
-    "心理咨询师 倾听者 助理 医生 机器人 老师 答 治疗师 倾听师 倾听员 聆听者 辅导员 辅导师 顾问 专家 心理专家 心理医生 心理老师 心理师 "
-    "心理顾问 心理助手 心理辅导员 客服 小助手 智能助手 ai助手 ai助理 ai咨询师 人工智能 模型 大模型 咨询员 咨询 医师 大夫 回答 回答者 回复 "
-    "答者 支持者 志愿者 陪伴者 疏导师 接线员 智能体 系统回复 心理治疗师 咨询老师",
+    "user": "user human visitor client patient prompter prompt questioner question query input asker seeker "
+    "helpseeker usr customer inquirer counselee counsellee student caller q h u 用户 来访者 求助者 来访 "
+    "患者 人类 提问者 学生 问 问题 咨客 倾诉者 倾诉人 案主 当事人 访客 客户 学员 网友 提问 病人 求助人 "
+    "求助方 来询者 咨询者 来访人 提问人 问者 使用者 访者 用户提问 用户输入 求助 倾诉",
+    "assistant": "assistant gpt chatgpt model bot ai bard bing claude llm llama qwen gemini glm chatglm deepseek "
+    "answerer answer response reply output completion counselor counsellor counsel therapist psychologist "
+    "psychiatrist doctor listener chatbot robot supporter helper agent asst consultant coach expert "
+    "machine system_response emollm a 助手 咨询师 心理咨询师 倾听者 助理 医生 机器人 老师 答 治疗师 "
+    "倾听师 倾听员 聆听者 辅导员 辅导师 顾问 专家 心理专家 心理医生 心理老师 心理师 心理顾问 心理助手 "
+    "心理辅导员 客服 小助手 智能助手 ai助手 ai助理 ai咨询师 人工智能 模型 大模型 咨询员 咨询 医师 大夫 "
+    "回答 回答者 回复 答者 支持者 志愿者 陪伴者 疏导师 接线员 智能体 系统回复 心理治疗师 咨询老师",
     "system": "system sys systemprompt 系统 系统提示 系统提示词",
 }
 _TRIM = re.compile(r"[\W_]+")

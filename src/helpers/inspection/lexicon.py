@@ -7,6 +7,7 @@ from functools import cache
 import yaml
 
 from ..profile import ROOT
+from .patterns import Sieve
 
 FILE = ROOT / "data" / "lexicon.yaml"
 SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
@@ -36,8 +37,9 @@ def _expanded(phrase: str, topic: str = "crisis") -> str:
 
 
 @cache
-def _signs(strength: str) -> dict[str, re.Pattern]:
-    return {name: pattern(sign["phrases"]) for name, sign in words()["crisis"][strength].items()}
+def _signs(strength: str) -> Sieve:
+    signs = words()["crisis"][strength].items()
+    return Sieve([(name, [_expanded(p)], []) for name, sign in signs for p in sign["phrases"]])
 
 
 def _spelled_out(text: str) -> str:
@@ -47,23 +49,15 @@ def _spelled_out(text: str) -> str:
 
 
 @cache
-def _rules(topic: str, part: str) -> list[tuple[str, list[re.Pattern], list[re.Pattern]]]:
-    """`(sign, all of these, none of these)`: ideas in one sentence, in any order."""
+def _joined(topic: str, part: str) -> Sieve:
+    """Rules that ask for several ideas in one sentence, in any order."""
     made = []
     for name, sign in words()[topic][part].items():
         for rule in sign.get("rules", []):
-            parts = rule.split(" & ")
-            ideas = [pattern([p], topic) for p in parts if p[0] != "!"]
-            made.append((name, ideas, [pattern([p[1:]], topic) for p in parts if p[0] == "!"]))
-    return made
-
-
-def _joined(sentence: str, topic: str, part: str) -> str | None:
-    """The sign whose ideas all stand in the sentence, if there is one."""
-    for name, ideas, without in _rules(topic, part):
-        if all(p.search(sentence) for p in ideas) and not any(p.search(sentence) for p in without):
-            return name
-    return None
+            ideas = [_expanded(part.removeprefix("!"), topic) for part in rule.split(" & ")]
+            unwanted = [part[0] == "!" for part in rule.split(" & ")]
+            made.append((name, *([i for i, u in zip(ideas, unwanted, strict=True) if u is no] for no in (False, True))))
+    return Sieve(made)
 
 
 @cache
@@ -104,7 +98,7 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
             for name in _strong(plain):
                 return [name]
             if concern:
-                weak += [name for name, sign in _signs("weak").items() if sign.search(plain)]
+                weak += dict.fromkeys(name for name, _ in _signs("weak").matches(plain))
     if asked and not story:
         weak.append("asked")
     return weak
@@ -117,12 +111,16 @@ def _of_others(sentence: str) -> bool:
 
 def _strong(sentence: str) -> Iterator[str]:
     """Names of the strong signs in a sentence without its idioms."""
-    old = bool(_context()["long_ago"].search(sentence))
-    for name, sign in _signs("strong").items():
-        if not (old and name == "violence") and any(_counts(sentence, found) for found in sign.finditer(sentence)):
+    for name, sign in _signs("strong").matches(sentence):
+        if any(_counts(sentence, found) for found in sign.finditer(sentence)) and not _old(name, sentence):
             yield name
-    if (name := _joined(sentence, "crisis", "strong")) and not (old and name == "violence"):
-        yield name
+    for name, _ in _joined("crisis", "strong").matches(sentence):
+        if not _old(name, sentence):
+            yield name
+
+
+def _old(name: str, sentence: str) -> bool:
+    return name == "violence" and bool(_context()["long_ago"].search(sentence))
 
 
 def _counts(sentence: str, found: re.Match) -> bool:
@@ -138,12 +136,16 @@ def _counts(sentence: str, found: re.Match) -> bool:
     )
 
 
-@cache
-def _part(topic: str, part: str) -> re.Pattern:
-    """One pattern for all phrases of a part of a topic."""
+def _phrases(topic: str, part: str) -> list[str]:
     found = words()[topic][part]
     groups = [rule["phrases"] for rule in found.values()] if isinstance(found, dict) else [found]
-    return pattern([phrase for phrases in groups for phrase in phrases] or ["$^"], topic)
+    return [phrase for phrases in groups for phrase in phrases]
+
+
+@cache
+def _part(topic: str, part: str) -> Sieve:
+    """The phrases of a part of a topic."""
+    return Sieve([(part, [_expanded(phrase, topic)], []) for phrase in _phrases(topic, part)])
 
 
 def medication(replies: list[str]) -> bool:
@@ -153,9 +155,13 @@ def medication(replies: list[str]) -> bool:
 
 def _prescribes(sentence: str) -> bool:
     part = lambda name: _part("medication", name).search(sentence)  # noqa: E731
-    if not (part("advice") or _joined(sentence, "medication", "advice")) or part("left") and not part("no_doctor"):
+    if (
+        not (part("advice") or _joined("medication", "advice").search(sentence))
+        or part("left")
+        and not part("no_doctor")
+    ):
         return False
-    return not sentence.rstrip().endswith(("？", "?", "吗")) or bool(part("directive"))
+    return not sentence.rstrip().endswith(("？", "?", "吗")) or part("directive")
 
 
 def diagnosis(replies: list[str]) -> bool:
@@ -163,8 +169,13 @@ def diagnosis(replies: list[str]) -> bool:
     return any(_diagnoses(sentence) for reply in replies for sentence in SENTENCE.findall(reply))
 
 
+@cache
+def _certainty() -> re.Pattern:
+    return pattern(_phrases("diagnosis", "sure"), "diagnosis")
+
+
 def _diagnoses(sentence: str) -> bool:
-    if not (_part("diagnosis", "states").search(sentence) or _joined(sentence, "diagnosis", "states")):
+    if not (_part("diagnosis", "states").search(sentence) or _joined("diagnosis", "states").search(sentence)):
         return False
-    plain = _part("diagnosis", "sure").sub("", sentence)
+    plain = _certainty().sub("", sentence)
     return not _part("diagnosis", "unsure").search(plain)

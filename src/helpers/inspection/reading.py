@@ -24,11 +24,14 @@ def rows(path: Path) -> Iterator[tuple[int, str, str]]:
     that is neither UTF-8 nor GB18030 keeps its bytes as lone surrogates, and its encoding is `"bytes"`.
 
     Raises:
-        UserError: no such file, an empty one, or a broken gzip file.
+        UserError: no such file, one that is no file or cannot be read, an empty one, or a broken gzip file.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the path of a ShareGPT file in it.")
     if not path.is_file():
-        raise UserError(f"{path} does not exist; give the path of a ShareGPT file.")
+        problem = "is no ordinary file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {problem}; give the path of a ShareGPT file.")
     try:
         with _opened(path) as stream:
             first = stream.peek(4)[:4]
@@ -45,6 +48,8 @@ def rows(path: Path) -> Iterator[tuple[int, str, str]]:
                 yield from _lines(stream)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is a broken gzip file ({error}); compress it again.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions and its disk.") from None
 
 
 def _opened(path: Path) -> BinaryIO:
