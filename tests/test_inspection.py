@@ -120,6 +120,18 @@ def test_crisis_reads_the_words_in_their_context(said, is_one):
     assert lexicon.crisis([said], ["嗯，我在听。"]) is is_one
 
 
+@pytest.mark.parametrize("code", ["crisis", "medication", "diagnosis"])
+def test_wordings_of_many_speakers(code):
+    """Our own wordings (CC BY 4.0). The rules were written with them in view, so they guard and do not measure."""
+    hits = Counter()
+    for case in (c for c in lines(ROOT / "tests" / "lexicon_cases.jsonl") if c["code"] == code):
+        said = case["text"]
+        hit = lexicon.crisis([said], ["嗯，我在听。"]) if code == "crisis" else getattr(lexicon, code)([said])
+        hits[case["is_one"], hit] += 1
+    assert hits[True, True] >= 0.95 * (hits[True, True] + hits[True, False])
+    assert hits[True, True] >= 0.95 * (hits[True, True] + hits[False, True])
+
+
 def test_crisis_finds_the_shipped_dialogues_marked_with_risk():
     hits = Counter()
     for row in lines(DATA / "train.jsonl") + lines(DATA / "val.jsonl"):
