@@ -5,7 +5,7 @@ import textwrap
 from .checking import Checked, counts
 from .flags import OK
 
-WIDTH = 110
+WIDTH = 84  # columns of a code block in the book
 
 
 def table(checked: list[Checked], everything: bool = True) -> str:
