@@ -25,7 +25,7 @@ def test_the_font_has_the_characters_that_its_maker_promises():
     from fontTools.ttLib import TTFont
 
     font = TTFont(fonts.FILE)
-    assert not set(map(ord, characters())) - font.getBestCmap().keys() and len(characters()) > 3755
+    assert not set(map(ord, characters())) - font.getBestCmap().keys() and len(characters()) > 6763
     named = {str(n.toUnicode()) for n in font["name"].names if n.nameID in (1, 4, 6)}
     assert not [n for n in named if "Noto" in n or "Source" in n]  # as its licence wants of a changed font
     assert "Open Font License" in (fonts.FILE.parent / "OFL.txt").read_text(encoding="utf-8").title()

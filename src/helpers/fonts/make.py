@@ -1,8 +1,8 @@
 """Make the subset: `python -m helpers.fonts.make NotoSansCJKsc-Regular.otf`.
 
 The font lies in PyPI's `mplfonts` 0.0.11 (`pip download --no-deps mplfonts==0.0.11`, then unzip). What is kept: the
-3,755 characters of GB 2312's first level and its signs, without hints and layout rules. The licence lets a changed
-font be given on under another name; this one carries neither "Noto" nor "Source" in its own.
+6,763 characters of GB 2312, its signs, and the traditional characters of page 2, without hints and layout rules. The
+licence lets a changed font be given on under another name; this one carries neither "Noto" nor "Source" in its own.
 """
 
 import sys
@@ -11,16 +11,24 @@ from pathlib import Path
 from fontTools import subset
 from fontTools.ttLib import TTFont
 
+from ..profile import ROOT
 from . import FAMILY, FILE
 
-SIGNS, FIRST_LEVEL = range(1, 4), range(16, 56)  # rows of the GB 2312 table
+SIGNS, HANZI = range(1, 4), range(16, 88)  # rows of the GB 2312 table
 NAMES = {1: FAMILY, 2: "Regular", 3: f"{FAMILY} Regular", 4: FAMILY, 6: FAMILY.replace(" ", "")}
 
 
+def traditional() -> set[str]:
+    """Chinese characters of the dirty file, where traditional ones are planted."""
+    text = (ROOT / "data/dirty/dirty.jsonl").read_bytes().decode("utf-8", errors="ignore")
+    return {c for c in text if "\u3000" <= c <= "\u9fff"}
+
+
 def characters() -> str:
-    """GB 2312's signs and first level."""
-    places = ((row, column) for row in (*SIGNS, *FIRST_LEVEL) for column in range(1, 95))
-    return "".join(bytes([0xA0 + row, 0xA0 + column]).decode("gb2312", errors="ignore") for row, column in places)
+    """GB 2312 without its Greek, Cyrillic and kana, and the traditional characters that page 2 shows."""
+    places = ((row, column) for row in (*SIGNS, *HANZI) for column in range(1, 95))
+    common = {bytes([0xA0 + row, 0xA0 + column]).decode("gb2312", errors="ignore") for row, column in places}
+    return "".join(sorted(common | traditional()))
 
 
 def make(source: Path, target: Path = FILE) -> None:
