@@ -30,6 +30,7 @@ endif
 book: setup
 	@test "$$(cat _build/.inputs 2>/dev/null)" = "$(INPUTS)" || rm -rf _build
 	$(BIN)/jupyter-book build . -W --keep-going -n
+	$(BIN)/python book/extensions/chinese_site.py
 	@echo "$(INPUTS)" > _build/.inputs
 
 test: setup unit
