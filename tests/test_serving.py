@@ -332,7 +332,7 @@ def test_the_verb_serves_prints_a_request_that_works_and_ends_on_ctrl_c(folder):
         logs = Path(next(line for line in said.splitlines() if line.startswith("logs:")).split()[1])
         assert list(logs.iterdir()) and listening(below) == [port]
         os.write(child.keyboard, b"\x03")
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=120)
         assert (child.returncode, out, err) == (0, "stopped.\n", "") and ended(below, [port]) and not logs.exists()
 
 
@@ -343,7 +343,7 @@ def test_sigterm_ends_the_verb_also_while_it_loads(folder):
         while not (below := psutil.Process(child.pid).children(recursive=True)):
             time.sleep(0.05)
         child.terminate()
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=120)
         assert (child.returncode, out, err) == (0, "stopped.\n", "") and ended(below, [port])
 
 
