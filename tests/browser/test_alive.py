@@ -5,7 +5,6 @@ It needs Chromium, so it stands apart: `make browser`. The pages are built by Sp
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 import quiz
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from helpers.explorers import FOLDER
 from helpers.profile import ROOT
@@ -49,17 +47,6 @@ def site(tmp_path_factory):
         done = subprocess.run(command, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return root
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A browser that may load files and nothing else."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program, "these tests need Chromium: install the package chromium of your distribution."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
