@@ -7,7 +7,7 @@ TORCH := $(shell sed -n 's/^torch==//p' requirements/cpu.lock)
 # What the executed notebooks depend on besides their own cells; jupyter-cache looks at the cells alone.
 INPUTS = $(shell find src data profiles $(LOCK) $(DATASET) -type f ! -name '*.pyc' ! -path '*.egg-info*' 2>/dev/null | sort | xargs -d '\n' cat | sha256sum | cut -c1-16)-$(PROFILE)
 
-.PHONY: run test unit browser lab book catalogues setup lock clean check
+.PHONY: run test unit browser lab book catalogues notebooks-zh setup lock clean check
 
 run: book
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
@@ -46,6 +46,10 @@ browser: setup
 # After a change of English prose: the sentences to translate are then the empty ones in book/locale.
 catalogues: setup
 	$(BIN)/python book/extensions/catalogues.py
+
+# The notebooks with Chinese prose and the same code, for JupyterLab.
+notebooks-zh: setup
+	$(BIN)/python book/extensions/chinese_notebooks.py
 
 check: setup
 	$(BIN)/ruff check src tests data notebooks benchmarks

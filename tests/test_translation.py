@@ -3,12 +3,16 @@
 from collections import Counter
 
 import catalogues
+import chinese_notebooks
+import nbformat
 import polib
 import pytest
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
 from mdit_py_plugins.substitution import substitution_plugin
+
+from helpers.profile import ROOT
 
 # Pages that still wait for a translator. Remove a page once it is whole: then every new sentence needs one.
 WAITING: set[str] = set()
@@ -93,3 +97,37 @@ def test_missing_empty_and_fuzzy_are_found():
     assert complaints("a", None) and complaints("a", polib.POEntry(msgid="a"))
     assert complaints("a", polib.POEntry(msgid="a", msgstr="甲", flags=["fuzzy"]))
     assert complaints("a", polib.POEntry(msgid="a", msgstr="甲")) is None
+
+
+@pytest.fixture(scope="session")
+def chinese(tmp_path_factory):
+    """A copy of the book whose notebooks are the Chinese ones."""
+    root = tmp_path_factory.mktemp("chinese")
+    for name in ("_config.yml", "_toc.yml", "book", "src", "data", "README.md"):
+        (root / name).symlink_to(ROOT / name)
+    chinese_notebooks.make(root / "notebooks")
+    return root
+
+
+def test_chinese_notebooks_have_the_same_code(chinese):
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        english, made = nbformat.read(path, 4), nbformat.read(chinese / "notebooks" / path.name, 4)
+        assert [(c.id, c.cell_type) for c in english.cells] == [(c.id, c.cell_type) for c in made.cells]
+        for one, other in zip(english.cells, made.cells, strict=True):
+            assert one.cell_type == "markdown" or one == other
+        assert english.metadata == made.metadata
+
+
+def test_chinese_notebooks_say_every_sentence_in_chinese(chinese, english):
+    found = catalogues.sentences(chinese)
+    for page in (page for page in PAGES if page.startswith("notebooks/")):
+        words = {entry.msgid: entry.msgstr for entry in catalogues.catalogue(page)}
+        assert set(found[page]) == {words[text] for text in english[page]}, page
+
+
+def test_a_sentence_is_translated_as_a_whole_or_not_at_all():
+    words = {"Data": "数据", "Data and more": "数据与其他", "two": "二"}
+    text = "# Data\n\nData and more\n\nData is plural\n\n| Data | two |\n\n- two\n\n![two](Data.svg)"
+    assert chinese_notebooks.translate(text, words) == (
+        "# 数据\n\n数据与其他\n\nData is plural\n\n| 数据 | 二 |\n\n- 二\n\n![二](Data.svg)"
+    )
