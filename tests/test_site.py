@@ -9,7 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import catalogues
+import needs_kernel
 import pytest
+import yaml
 
 from helpers.profile import ROOT
 
@@ -123,3 +125,25 @@ def test_sphinx_alone_builds_the_book_when_jupyter_book_ends(tmp_path):
     done = subprocess.run([*build, ROOT, tmp_path / "html"], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all((tmp_path / "html" / f"{page}.html").is_file() for page in PAGES)
+
+
+def test_workflows_run_targets_of_the_makefile_and_say_where_the_site_lies():
+    targets = set(re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text()))
+    for path in (".github/workflows/pages.yml", ".gitlab-ci.yml"):
+        text = (ROOT / path).read_text()
+        assert yaml.safe_load(text)
+        called = [target for line in re.findall(r"(?m)- (?:run: )?make ([\w -]+)", text) for target in line.split()]
+        assert {"setup", "check", "test", "book", "browser"} == set(called) <= targets
+        assert "SITE_URL: " in text and "REPOSITORY_URL: " in text
+
+
+def test_only_a_widget_that_can_be_used_needs_a_kernel():
+    models = {
+        "bar": {"model_name": "HBoxModel", "state": {"children": ["IPY_MODEL_progress", "IPY_MODEL_text"]}},
+        "progress": {"model_name": "FloatProgressModel", "state": {}},
+        "text": {"model_name": "HTMLModel", "state": {}},
+        "chat": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_text", "IPY_MODEL_send"]}},
+        "send": {"model_name": "ButtonModel", "state": {}},
+    }
+    usable = {name for name in [*models, "unknown"] if needs_kernel.can_be_used(name, models)}
+    assert usable == {"chat", "send", "unknown"}
