@@ -52,8 +52,8 @@ notebooks-zh: setup
 	$(BIN)/python book/extensions/chinese_notebooks.py
 
 check: setup
-	$(BIN)/ruff check src tests data notebooks benchmarks
-	$(BIN)/ruff format --check src tests data notebooks benchmarks
+	$(BIN)/ruff check src tests data notebooks benchmarks book
+	$(BIN)/ruff format --check src tests data notebooks benchmarks book
 
 lab: setup
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_environment.ipynb

@@ -78,7 +78,6 @@ def nearest(colours, kind):
 def test_colours_of_the_cycle_stay_apart_for_colour_blind_eyes(kind):
     ours = STYLE["axes.prop_cycle"].by_key()["color"]
     theirs = matplotlib.rcParamsDefault["axes.prop_cycle"].by_key()["color"][: len(ours)]
-    print(nearest(ours, kind), nearest(theirs, kind))
     assert nearest(ours, kind) > 1.2 * nearest(theirs, kind)
 
 

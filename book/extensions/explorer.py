@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from languages import language
 
 DATA = Path(__file__).parents[1] / "explorers"
 WITHOUT = {
@@ -27,7 +28,7 @@ class Explorer(Directive):
         file = DATA / f"{self.arguments[0]}.json"
         environment.note_dependency(str(file))
         data = json.dumps(json.loads(file.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":"))
-        words = WITHOUT["zh" if environment.config.language.startswith("zh") else "en"]
+        words = WITHOUT[language(environment.config)]
         html = (
             f'<div class="explorer" data-explorer="{file.stem}"><p>{words}</p>'
             f'<script type="application/json">{data.replace("<", chr(92) + "u003c")}</script></div>'

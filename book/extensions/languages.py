@@ -24,21 +24,26 @@ class SearchSegmented(SearchChinese):
     """
 
 
-def code(app) -> str:
-    """`en` or `zh-CN`, the language of the site that is being built."""
-    return "zh-CN" if (app.config.language or "en").startswith("zh") else "en"
+def language(config) -> str:
+    """`en` or `zh`, the language of the site that is being built, from Sphinx's configuration."""
+    return "zh" if (config.language or "en").startswith("zh") else "en"
 
 
-def paths(app, pagename: str) -> dict[str, str]:
+def code(config) -> str:
+    """The same as HTML names it: `en` or `zh-CN`."""
+    return {"en": "en", "zh": "zh-CN"}[language(config)]
+
+
+def paths(pagename: str) -> dict[str, str]:
     """Where a page lies in each language, from the root of the whole site."""
     return {"en": f"{pagename}.html", "zh-CN": f"zh/{pagename}.html"}
 
 
 def _link(app, pagename, templatename, context, doctree):
-    here = code(app)
+    here = code(app.config)
     root = context["content_root"] + ("../" if here != "en" else "")
     other = next(name for name in NAMES if name != here)
-    there = paths(app, pagename)
+    there = paths(pagename)
     context["other_language"] = {"code": other, "name": NAMES[other], "url": root + there[other]}
     site = os.environ.get("SITE_URL", "").rstrip("/")
     links = [{"code": name, "url": f"{site}/{path}" if site else root + path} for name, path in there.items()]

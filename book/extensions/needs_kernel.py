@@ -6,6 +6,7 @@ The scripts that would draw it come from elsewhere and could still not run its P
 import json
 
 from docutils import nodes
+from languages import language
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -35,7 +36,7 @@ class SayItNeedsAKernel(SphinxPostTransform):
 
     def run(self, **kwargs) -> None:
         """Change the tree in place."""
-        sentence = SENTENCE["zh" if (self.config.language or "en").startswith("zh") else "en"]
+        sentence = SENTENCE[language(self.config)]
         scripts = NbMetadataCollector.get_js_files(self.env, self.env.docname)
         models = json.loads(scripts["ipywidgets_state"][1]["body"])["state"] if "ipywidgets_state" in scripts else {}
         for raw in [raw for raw in self.document.findall(nodes.raw) if MARK in raw.astext()]:

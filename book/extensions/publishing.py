@@ -18,7 +18,7 @@ CARD = "_static/card.png"
 def _addresses(app, config):
     site, repository = os.environ.get("SITE_URL", "").rstrip("/"), os.environ.get("REPOSITORY_URL", "").rstrip("/")
     if site:
-        config.html_baseurl = f"{site}/" if code(app) == "en" else f"{site}/zh/"
+        config.html_baseurl = f"{site}/" if code(app.config) == "en" else f"{site}/zh/"
     if repository:
         config.html_theme_options |= {
             "repository_url": repository,
@@ -51,21 +51,21 @@ def _describe(app, pagename, templatename, context, doctree):
         "og:site_name": app.config.html_title,
         "og:title": title,
         "og:description": text,
-        "og:locale": code(app).replace("-", "_"),
+        "og:locale": code(app.config).replace("-", "_"),
         "twitter:card": "summary_large_image" if site else "summary",
     }
     if site:
-        fields |= {"og:url": f"{site}/{paths(app, pagename)[code(app)]}", "og:image": f"{site}/{CARD}"}
+        fields |= {"og:url": f"{site}/{paths(pagename)[code(app.config)]}", "og:image": f"{site}/{CARD}"}
     context["described"] = list(fields.items())
 
 
 def _sitemap(app, failed):
     site = os.environ.get("SITE_URL", "").rstrip("/")
-    if failed or not site or code(app) != "en" or app.builder.name != "html":
+    if failed or not site or code(app.config) != "en" or app.builder.name != "html":
         return
     lines = []
     for page in sorted(app.env.found_docs):
-        there = {name: escape(f"{site}/{path}") for name, path in paths(app, page).items()}
+        there = {name: escape(f"{site}/{path}") for name, path in paths(page).items()}
         links = "".join(f'<xhtml:link rel="alternate" hreflang="{n}" href="{url}"/>' for n, url in there.items())
         lines += [f"<url><loc>{url}</loc>{links}</url>" for url in there.values()]
     spaces = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:xhtml="http://www.w3.org/1999/xhtml"'

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from languages import language
 from sphinx.transforms import SphinxTransform
 
 FOLDER = Path(__file__).parents[1] / "quiz"
@@ -79,14 +80,10 @@ def as_html(page: str, language: str) -> str:
             f"<small>{words['several' if several else 'one']}</small></legend>"
             f'<ul class="quiz-options">{"".join(options)}</ul></fieldset>'
             f'<p class="quiz-verdict" role="status" aria-live="polite"></p>'
-            f'<details><summary>{words["answer"]}</summary><ul class="quiz-options">{"".join(answers)}</ul></details></form>'
+            f"<details><summary>{words['answer']}</summary>"
+            f'<ul class="quiz-options">{"".join(answers)}</ul></details></form>'
         )
     return "\n".join(out)
-
-
-def language(config) -> str:
-    """`zh` or `en`, from Sphinx's configuration."""
-    return "zh" if str(config.language).startswith("zh") else "en"
 
 
 class Place(SphinxTransform):

@@ -1,4 +1,4 @@
-"""The picture of the social card, from the cover and the shipped font: `python book/figures/make_card.py` (Chromium)."""
+"""The social card's picture, from the cover and the shipped font: `python book/figures/make_card.py` (Chromium)."""
 
 import base64
 import shutil

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from re import _constants, _parser
+from re import _constants, _parser  # since Python 3.11; the standard library has no public parser of patterns
 
 COMMON = frozenset(
     "的我了不是一他她你在有这就会要想人都说到没来去上个过好自己也得能和么什着还那很为大给让把被下后天里开出看做，。"
