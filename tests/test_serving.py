@@ -259,6 +259,12 @@ def own_temporary_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
+def in_a_terminal() -> None:
+    """Give a child what a reader's shell gives it: Ctrl-C reaches it, also if the tests run in the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def verb(*words, **env):
     """`python -m helpers serve …` in a terminal of its own; `keyboard` types into it."""
@@ -271,7 +277,7 @@ def verb(*words, **env):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C then reaches it as it does a reader's
+        preexec_fn=in_a_terminal,
     )
     child.keyboard = keyboard
     try:
@@ -332,7 +338,7 @@ def test_the_verb_serves_prints_a_request_that_works_and_ends_on_ctrl_c(folder):
         logs = Path(next(line for line in said.splitlines() if line.startswith("logs:")).split()[1])
         assert list(logs.iterdir()) and listening(below) == [port]
         os.write(child.keyboard, b"\x03")
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=30)
         assert (child.returncode, out, err) == (0, "stopped.\n", "") and ended(below, [port]) and not logs.exists()
 
 
@@ -343,7 +349,7 @@ def test_sigterm_ends_the_verb_also_while_it_loads(folder):
         while not (below := psutil.Process(child.pid).children(recursive=True)):
             time.sleep(0.05)
         child.terminate()
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=30)
         assert (child.returncode, out, err) == (0, "stopped.\n", "") and ended(below, [port])
 
 
