@@ -44,7 +44,7 @@ def sums(answers: Sequence[str], references: Sequence[str]) -> dict[str, Sums]:
       call other formulas BLEU (`bleu.four`); `names()` gives the exact signature.
     - `chrf`: sacrebleu's chrF2 (character 1- to 6-grams), 0..100.
     - `rouge_1`, `rouge_2`, `rouge_l`: ROUGE F1 by character, mean over rows, 0..100; with `_words` by jieba word.
-    - `distinct_1`, `distinct_2`: distinct character n-grams in an answer, mean over rows, in percent. A loop is low.
+    - `distinct_1`, `distinct_2`: share of distinct character n-grams in an answer, mean over rows, %; a loop is low.
     - `chinese`: Chinese characters among letters, digits and Chinese characters, mean over rows, in percent.
     - `length`: characters of all answers divided by characters of all references; 1 is the same length.
 
@@ -76,8 +76,8 @@ def names() -> dict[str, str]:
         "chrf": f"chrF2, sacrebleu {_signature(CHRF())}",
         **rouge,
         **{f"{name}_words": text.replace("character", "jieba word") for name, text in rouge.items()},
-        "distinct_1": "distinct characters within an answer, mean over rows, %",
-        "distinct_2": "distinct character pairs within an answer, mean over rows, %",
+        "distinct_1": "share of distinct characters within an answer, mean over rows, %",
+        "distinct_2": "share of distinct character pairs within an answer, mean over rows, %",
         "chinese": "share of Chinese characters, mean over rows, %",
         "length": "length of answers / length of references",
     }

@@ -45,9 +45,10 @@ def rouge(answer: list[str], reference: list[str]) -> dict[str, float]:
 
 
 def distinct(texts: list[str], n: int) -> float:
-    """Distinct character n-grams divided by all of them, over all texts together, in percent (Li et al. 2016).
+    """Distinct character n-grams divided by all of them, over all texts together, in percent (after Li et al. 2016).
 
-    It falls as a corpus grows, because common n-grams come again: compare only corpora of one size.
+    The paper counts words, and divides by the words for pairs too. The share falls as the texts grow, because common
+    n-grams come again: compare only texts of one size. `metrics.sums` gives one answer at a time.
     """
     grams = [gram for text in texts for gram in _grams(characters(text), n)]
     return 100 * len(set(grams)) / len(grams) if grams else 0.0

@@ -49,6 +49,9 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Sums:
 def interval(sums: Sums, seed: int = 0) -> dict:
     """A score with its 95 % bootstrap interval (`scipy.stats.bootstrap`, bias-corrected and accelerated).
 
+    Source: B. Efron, Better Bootstrap Confidence Intervals, 1987. Plain percentiles stand where that is undefined, as
+    for rows that are all alike.
+
     Returns:
         `score`, `low`, `high`, `n`; no interval for one row, nothing for none.
     """

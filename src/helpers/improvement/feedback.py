@@ -3,7 +3,7 @@
 KTO takes single answers with a label, good or bad; DPO takes two answers to one question. KTO fits what a rating box
 collects: a rater need not like either of two answers. Introduced in notebook 08.
 
-Source: K. Ethayarajh et al., KTO: Model Alignment as Prospect Theoretic Optimization, 2024.
+Source: K. Ethayarajh et al., Model Alignment as Prospect Theoretic Optimization, 2024.
 """
 
 import json
