@@ -130,7 +130,7 @@
     "forward+logits": ["forward pass, with logits", "前向传播，含 logits"],
     "backward+logits": ["backward pass, with logits", "反向传播，含 logits"],
     backward: ["backward pass", "反向传播"],
-    optimizer: ["optimizer step", "优化器更新"],
+    optimizer: ["optimizer step", "优化步"],
   };
 
   const TOOLS = {
@@ -153,9 +153,9 @@
         const gib = (most / GIB).toFixed(2);
         answer.textContent = most <= room
           ? say(`${gib} GiB in tensors at the peak, predicted: it fits on ${card.value}, where up to ${rows} such dialogues fit.`,
-            `张量峰值 ${gib} GiB（预测）：${card.value} 放得下，最多可放 ${rows} 段这样的对话。`)
+            `张量峰值 ${gib} GiB（预测）：${card.value} 装得下，最多可装 ${rows} 段这样的对话。`)
           : say(`${gib} GiB in tensors at the peak, predicted: too much for ${card.value}, where ${rows} such dialogues fit.`,
-            `张量峰值 ${gib} GiB（预测）：${card.value} 放不下，这样的对话最多放 ${rows} 段。`);
+            `张量峰值 ${gib} GiB（预测）：${card.value} 装不下，这样的对话最多装 ${rows} 段。`);
         table.fill(Object.keys(PHASES).filter((name) => name in found).map((name) => [name, found[name]]).map(([name, bytes]) => [say(...PHASES[name]), bytes / (one.gib * GIB), (bytes / GIB).toFixed(2), Math.round(bytes) === most]));
       };
     },
@@ -196,7 +196,7 @@
       const { panel, answer } = frame(place);
       const which = choice(panel, say("tokenizer", "分词器"), Object.keys(data.tokens).map((k) => [k, k]), "SmolLM2");
       const limit = slider(panel, "max_length", 64, 1024, 16, 448, number);
-      const table = bars(say("What the limit does to the training dialogues", "上限对训练对话的影响"), [say("share", "占比"), say("of all", "占全部")]);
+      const table = bars(say("What the limit does to the training dialogues", "上限对训练对话的影响"), [say("share", "占比"), say("of all", "占全部的比例")]);
       place.append(table);
       return () => {
         const found = cut(data.tokens[which.value], +limit.value);
@@ -205,8 +205,8 @@
           `${number(data.tokens[which.value].length)} 段对话中，${percent(found.dialogues)} 超过 ${number(+limit.value)} 个词元。`);
         table.fill([
           [say("dialogues that are longer", "超长的对话"), found.dialogues, percent(found.dialogues)],
-          [say("tokens lost if each is cut at the limit", "在上限处截断时损失的词元"), found.cutOff, percent(found.cutOff)],
-          [say("tokens lost if each is left out", "整段丢弃时损失的词元"), found.leftOut, percent(found.leftOut)],
+          [say("tokens lost if each is cut at the limit", "在上限处截断时失去的词元"), found.cutOff, percent(found.cutOff)],
+          [say("tokens lost if each is left out", "整段丢掉时失去的词元"), found.leftOut, percent(found.leftOut)],
         ]);
       };
     },

@@ -69,7 +69,7 @@
       total += count;
     }
     const note = box.querySelector("p");
-    note.textContent = say(`${right} of ${total} questions answered rightly in this browser. `, `在此浏览器中，共 ${total} 题，已答对 ${right} 题。`);
+    note.textContent = say(`${right} of ${total} questions answered rightly in this browser. `, `在这个浏览器里，${total} 题中答对 ${right} 题。`);
     const button = document.createElement("button");
     button.type = "button";
     button.className = "quiz-check";

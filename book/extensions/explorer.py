@@ -14,7 +14,7 @@ from languages import language
 DATA = Path(__file__).parents[1] / "explorers"
 WITHOUT = {
     "en": "This tool runs in your browser and needs JavaScript.",
-    "zh": "此工具在浏览器中运行，需要 JavaScript。",
+    "zh": "这个工具在你的浏览器里运行，需要 JavaScript。",
 }
 
 

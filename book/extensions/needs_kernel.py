@@ -16,7 +16,7 @@ SHOWN |= {"FloatProgressModel", "IntProgressModel"}
 SENTENCE = {
     "en": "Here is a part that you can use: it needs Python behind it, so it works in JupyterLab and not on this page. "
     "Start it with make lab and open this page there.",
-    "zh": "这里有一个可以操作的部件：它背后需要运行 Python，所以只能在 JupyterLab 里使用，在本页上不能。"
+    "zh": "这里有一个可以操作的控件：它要靠背后的 Python 内核，所以只能在 JupyterLab 里使用，在本页上不能。"
     "请用 make lab 启动 JupyterLab，再打开本页。",
 }
 
