@@ -50,7 +50,7 @@ def repaired(text: str, actions: dict[str, str]) -> tuple[str, list[tuple[str, s
     for _ in range(3):  # a repair may bring another to light; the third round finds nothing
         start = text
         for code, function in REPAIRS.items():
-            if actions[code] == "off" or code.startswith("pii_") and not personal_data.MAYBE.search(text):
+            if actions[code] == "off" or code.startswith("pii_") and not personal_data.may_be_in(text):
                 continue
             after = function(text)
             if after == text:
@@ -102,7 +102,7 @@ def judge(text: str, encoding: str, settings: Settings) -> Verdict:
             (reasons if actions["contamination"] == "quarantine" else flags).append("contamination")
     if not reasons:
         signature = duplicates.signature(hashes)
-        words = json.dumps([(m["role"], m["content"]) for m in messages if m["role"] != "system"])
+        words = json.dumps([(m["role"], "".join(m["content"].split())) for m in messages if m["role"] != "system"])
         exact = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big")
     fields = {k: row[k] for k in KEPT_FIELDS if k in row}
     if "messages" in row and isinstance(row.get("line"), int):  # it comes from an earlier inspection
