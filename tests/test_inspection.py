@@ -25,6 +25,7 @@ from helpers.inspection import (
     lexicon,
     mojibake,
     personal_data,
+    topics,
 )
 from helpers.profile import ROOT
 
@@ -136,7 +137,7 @@ def test_crisis_finds_the_shipped_dialogues_marked_with_risk():
     hits = Counter()
     for row in lines(DATA / "train.jsonl") + lines(DATA / "val.jsonl"):
         sides = [[t["value"] for t in row["conversations"] if t["from"] == who] for who in ("human", "gpt")]
-        hits[row["risk"], lexicon.crisis(*sides)] += 1
+        hits[row["risk"], topics.crisis(*sides)] += 1
     assert hits[True, True] >= 0.95 * (hits[True, True] + hits[True, False])
     assert hits[True, True] >= 0.90 * (hits[True, True] + hits[False, True])
 

@@ -65,7 +65,7 @@ def inputs(run: Run) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise UserError(f"dataset {file} does not exist; give DATASET the path of a ShareGPT JSONL file.")
-    code = [*sorted(Path(inspection.__file__).parent.glob("*.py")), inspection.LEXICON]
+    code = [*sorted(Path(inspection.__file__).parent.glob("*.py")), inspection.LEXICON, inspection.WEIGHTS]
     return [*files, *prompts(run), Path(template.__file__), *code]
 
 

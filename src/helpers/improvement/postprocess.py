@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..evaluation import safety
 from ..evaluation.metrics import chinese_share
-from ..inspection import lexicon
+from ..inspection import lexicon, topics
 
 SAFE = (
     "你说的这些让我很担心你现在的安全。我只是一个程序，帮不了急的。请现在就拨打12356（心理援助），"
@@ -77,8 +77,8 @@ def process(question: str | Sequence[str], answer: str, system: str = "") -> Che
 
 
 def in_danger(asked: Sequence[str]) -> bool:
-    """True if the visitor's words point to danger (page 2's lexicon)."""
-    return lexicon.crisis(list(asked), [])
+    """True if the visitor's words point to danger (page 2's flag)."""
+    return topics.crisis(list(asked), [])
 
 
 def unsafe(asked: Sequence[str], answer: str, system: str = "") -> str | None:

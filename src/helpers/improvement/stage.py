@@ -13,7 +13,7 @@ from .. import models
 from ..evaluation import agreement, answers, likelihood, metrics, safety, significance, testset
 from ..evaluation.readings import engine
 from ..evaluation.stage import answers_file
-from ..inspection import lexicon
+from ..inspection import lexicon, topics, wordings
 from ..profile import ROOT
 from ..run import Run
 from . import feedback, measuring, postprocess, ratings
@@ -24,8 +24,9 @@ PRIMARY = ("perplexity", "safety", "prefers")  # decided before any run: Holm's 
 
 def inputs(run: Run) -> list[Path]:
     """Files outside outputs/ that this stage depends on."""
-    code = (agreement, feedback, lexicon, likelihood, measuring, metrics, postprocess, ratings, safety, significance)
-    return [Path(m.__file__) for m in code]
+    code = (agreement, feedback, likelihood, measuring, metrics, postprocess, ratings, safety, significance)
+    read = (lexicon, topics, wordings)
+    return [Path(m.__file__) for m in (*code, *read)] + [lexicon.FILE, wordings.WEIGHTS]
 
 
 def build(run: Run, work: Path) -> dict:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import inspection
 from ..errors import UserError
-from ..inspection import lexicon
+from ..inspection import topics
 from ..structured import NO_ANSWER, Model, ask
 from . import grid, postprocess
 
@@ -144,7 +144,7 @@ def _more(messages: Sequence[dict], answer: dict) -> list[str]:
     visitor = [m["content"] for m in messages if m["role"] == "user"]
     replies = [m["content"] for m in messages if m["role"] == "assistant"]
     reasons = []
-    if lexicon.crisis(visitor, replies) and postprocess.unsafe(visitor, "\n".join(replies)) == "crisis without help":
+    if topics.crisis(visitor, replies) and postprocess.unsafe(visitor, "\n".join(replies)) == "crisis without help":
         reasons.append(NO_HELP)
     if any(map(postprocess.wrong_numbers, replies)):
         reasons.append(WRONG_NUMBER)

@@ -4,5 +4,6 @@ from .codes import CODES, actions
 from .files import MAX_TOKENS, OUTPUTS, inspect
 from .lexicon import FILE as LEXICON
 from .report import text
+from .wordings import WEIGHTS
 
-__all__ = ["CODES", "LEXICON", "MAX_TOKENS", "OUTPUTS", "actions", "inspect", "text"]
+__all__ = ["CODES", "LEXICON", "MAX_TOKENS", "OUTPUTS", "WEIGHTS", "actions", "inspect", "text"]

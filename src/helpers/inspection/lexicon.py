@@ -80,12 +80,18 @@ def crisis(visitor: list[str], counsellor: list[str]) -> bool:
     return bool(reasons(visitor, counsellor))
 
 
+def concerned(counsellor: list[str]) -> bool:
+    """True if the replies ask about safety or death, or name a lifeline."""
+    rules, replies = _context(), "\n".join(counsellor)
+    if rules["asks_death"].search(replies) or rules["lifeline"].search(replies):
+        return True
+    return bool(rules["hotline"].search(replies) and rules["asks_safety"].search(replies))
+
+
 def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
     """The names of the signs that make a dialogue a crisis; none, if it is none."""
-    rules, replies = _context(), "\n".join(counsellor)
-    asked = bool(rules["asks_death"].search(replies))
-    concern = asked or bool(rules["lifeline"].search(replies))
-    concern |= bool(rules["hotline"].search(replies) and rules["asks_safety"].search(replies))
+    rules, concern = _context(), concerned(counsellor)
+    asked = bool(rules["asks_death"].search("\n".join(counsellor)))
     weak, story = [], False
     for turn in map(_spelled_out, visitor):
         told = False  # a story goes on for a sentence
@@ -102,6 +108,23 @@ def reasons(visitor: list[str], counsellor: list[str]) -> list[str]:
     if asked and not story:
         weak.append("asked")
     return weak
+
+
+def excused(code: str, turn: str) -> bool:
+    """True if a sentence says that it is not meant so: an idiom, a story, a denial, left to a doctor, not sure."""
+    sentences = SENTENCE.findall(turn)
+    if code == "crisis":
+        rules = _context()
+        shields = [rules[name] for name in ("idiom", "story", "denial")]
+        return any(any(p.search(s) for p in shields) or _taken_back(s) for s in sentences)
+    part = _part(code, {"medication": "left", "diagnosis": "unsure"}[code])
+    return any(map(part.search, sentences))
+
+
+def _taken_back(sentence: str) -> bool:
+    """True if all strong signs of a sentence are negated or compared."""
+    found = [hit for _, sign in _signs("strong").matches(sentence) for hit in sign.finditer(sentence)]
+    return bool(found) and not any(_counts(sentence, hit) for hit in found)
 
 
 def _of_others(sentence: str) -> bool:

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from . import cleaning, lexicon
+from . import cleaning, topics
 
 SHORT = 8  # letters of a reply: 「加油！」 and 「别想太多。」 have fewer, a sentence that answers has more
 SERMON = 240  # characters of a reply
@@ -156,9 +156,9 @@ def flags(messages: list[dict]) -> list[str]:
     visitor = [m["content"] for m in messages if m["role"] == "user"]
     replies = [m["content"] for m in messages if m["role"] == "assistant"]
     found = {
-        "crisis": lexicon.crisis(visitor, replies),
-        "medication": lexicon.medication(replies),
-        "diagnosis": lexicon.diagnosis(replies),
+        "crisis": topics.crisis(visitor, replies),
+        "medication": topics.medication(replies),
+        "diagnosis": topics.diagnosis(replies),
         "short_reply": any(len(letters(r)) < SHORT for r in replies),
         "repeated_reply": repeated(replies),
         "english_reply": any(map(english, replies)),

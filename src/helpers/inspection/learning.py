@@ -1,0 +1,147 @@
+"""Learn the weights of `wordings` from the labelled turns: `python -m helpers.inspection.learning` (minutes).
+
+The turns of one author resemble each other. So each author is scored by a model that has not read him, and only such
+scores decide how the parts of the evidence are weighed. `data/wordings/check.jsonl` is never learnt from.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from ..profile import ROOT
+from . import lexicon, topics, wordings
+from .wordings import FOLDER, WEIGHTS, pieces, sentences
+
+LEARN = FOLDER / "learn.jsonl"
+CALM = [ROOT / "data" / name for name in ("train.jsonl", "val.jsonl")]
+DIRTY = ROOT / "data" / "dirty" / "dirty_base.jsonl"
+OURS = 0  # the author of our own cases, which the lexicon was made with
+SIDES = {"crisis": "visitor", "medication": "counsellor", "diagnosis": "counsellor"}
+RARE = 3  # a piece must stand in so many texts
+C = 3.0  # inverse of the penalty on large weights
+ROUNDS = 2  # in which the sentence that carries a long turn is chosen again
+LEAST, DIGITS = 0.4, 1  # a smaller weight decides nothing, nor does a further digit
+
+
+def read(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def labelled(code: str) -> list[dict]:
+    """Turns with and without the flag. Of ordinary turns those count whose speaker the flag looks at."""
+    rows = [r for r in read(LEARN) if r["code"] == code]
+    rows += [r | {"is_one": False} for r in read(LEARN) if r["code"] == "ordinary" and r["side"] == SIDES[code]]
+    speaker = {"visitor": "human", "counsellor": "gpt"}[SIDES[code]]
+    calm = [r for file in CALM for r in read(file) if not r.get("risk")]
+    ours = [(t["value"], False) for r in calm for t in r["conversations"] if t["from"] == speaker]
+    ours += planted(code, speaker)
+    return rows + [{"code": "ordinary", "is_one": is_one, "by": OURS, "text": text} for text, is_one in ours]
+
+
+def planted(code: str, speaker: str) -> list[tuple[str, bool]]:
+    """What one side says in a dialogue of the dirty file, before it was damaged, and whether the flag was planted."""
+    said = [
+        ("\n".join(text for who, text in r.get("turns", []) if who == speaker), code in r["codes"]) for r in read(DIRTY)
+    ]
+    return [(text, is_one) for text, is_one in said if text]
+
+
+def matrix(texts: list[str], known: dict[str, int], rarity: np.ndarray) -> csr_matrix:
+    """A row a text: the rarity of each known piece, over the root of the number of its pieces."""
+    rows, columns, values = [], [], []
+    for row, text in enumerate(texts):
+        found = pieces(text)
+        for place in (known[p] for p in found if p in known):
+            rows.append(row)
+            columns.append(place)
+            values.append(rarity[place] / np.sqrt(len(found)))
+    return csr_matrix((values, (rows, columns)), shape=(len(texts), len(known)))
+
+
+def fit(texts: list[str], labels: list[bool], weights: list[float]) -> dict:
+    """Weights of pieces and a bias, by logistic regression."""
+    counts = Counter(piece for text in texts for piece in pieces(text))
+    known = {piece: i for i, piece in enumerate(sorted(p for p, n in counts.items() if n >= RARE))}
+    rarity = np.array([1 + np.log((1 + len(texts)) / (1 + counts[p])) for p in known])
+    model = LogisticRegression(C=C, max_iter=3000).fit(matrix(texts, known, rarity), labels, sample_weight=weights)
+    each = zip(known, (model.coef_[0] * rarity).tolist(), strict=True)
+    return {
+        "pieces": {piece: round(w, DIGITS) for piece, w in each if abs(w) >= LEAST},
+        "bias": round(float(model.intercept_[0]), 3),
+    }
+
+
+def learn(rows: list[dict]) -> dict:
+    """Learn from whole turns and from sentences. Which sentence carries a long turn is found by the model itself."""
+    texts, labels = [r["text"] for r in rows], [r["is_one"] for r in rows]
+    weights = [1.0] * len(texts)
+    long = [(sentences(r["text"]), r["is_one"]) for r in rows if len(sentences(r["text"])) > 1]
+    harmless = [s for parts, is_one in long if not is_one for s in parts]
+    carried = [parts for parts, is_one in long if is_one]
+    learnt = fit(texts, labels, weights)
+    for _ in range(ROUNDS):
+        chosen = [max(parts, key=lambda s: wordings.evidence(s, False, False, learnt)[0]) for parts in carried]
+        learnt = fit(
+            texts + harmless + chosen,
+            labels + [False] * len(harmless) + [True] * len(chosen),
+            weights + [0.5] * len(harmless) + [1.0] * len(chosen),
+        )
+    return learnt
+
+
+def unread(rows: list[dict], code: str) -> tuple[list[dict], np.ndarray]:
+    """The turns of other authors than us, and the evidence in each, by a model that has read none of its author's."""
+    read_out, found = [], []
+    for author in sorted({r["by"] for r in rows} - {OURS}):
+        learnt = learn([r for r in rows if r["by"] != author])
+        own = [r for r in rows if r["by"] == author]
+        read_out += own
+        for text in (r["text"] for r in own):
+            known = topics.in_lexicon(code, text), lexicon.excused(code, text)
+            found.append(wordings.evidence(text, *known, learnt))
+    return read_out, np.array(found)
+
+
+def learnt_from() -> str:
+    """A hash of all that is learnt from, and of the lexicon, whose word is weighed."""
+    read_files = (LEARN, *CALM, DIRTY, lexicon.FILE)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in read_files)).hexdigest()
+
+
+def weigh(code: str) -> tuple[dict, dict]:
+    """The weights for a code, and how well authors were understood that were not read."""
+    rows = labelled(code)
+    read_out, found = unread(rows, code)
+    labels = np.array([r["is_one"] for r in read_out])
+    together = LogisticRegression().fit(found, labels)
+    learnt = learn(rows) | {
+        "together": together.coef_[0].round(3).tolist(),
+        "together_bias": round(float(together.intercept_[0]), 3),
+    }
+    hits, alike = together.predict(found), np.array([r["code"] == code for r in read_out])
+    return learnt, {
+        "turns": int(alike.sum()),
+        "recall": round(float(hits[labels].mean()), 3),
+        "precision": round(float(labels[hits & alike].mean()), 3),
+        "ordinary": int((~alike).sum()),
+        "ordinary_flagged": int((hits & ~alike).sum()),
+    }
+
+
+def main() -> None:
+    with ProcessPoolExecutor() as pool:
+        weighed = dict(zip(SIDES, pool.map(weigh, SIDES), strict=True))
+    measured = {code: scores for code, (_, scores) in weighed.items()}
+    codes = {code: learnt for code, (learnt, _) in weighed.items()}
+    made = {"learnt_from": learnt_from(), "authors_unread": measured, "codes": codes}
+    WEIGHTS.write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    print(json.dumps(measured, indent=1))
+
+
+if __name__ == "__main__":
+    main()

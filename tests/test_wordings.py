@@ -1,0 +1,73 @@
+"""The flags that ask what a turn means: learnt from turns of many authors, measured on turns of others."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from helpers.inspection import learning, lexicon, topics, wordings
+from helpers.profile import ROOT
+
+CODES = tuple(learning.SIDES)
+CHECK = wordings.FOLDER / "check.jsonl"
+
+
+def test_pieces_are_characters_pairs_and_triples_with_marks_at_the_ends():
+    assert wordings.pieces("A b") == {"^", "a", "b", "$", "^a", "ab", "b$", "^ab", "ab$"}
+
+
+def test_sentences_hold_a_letter_and_a_turn_without_any_is_one():
+    assert wordings.sentences("好。……我在听！\n嗯") == ["好。", "……我在听！\n", "嗯"]
+    assert wordings.sentences("……") == ["……"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_unread_authors_are_understood(code):
+    hits = Counter()
+    for row in (r for r in learning.read(CHECK) if r["code"] == code):
+        hits[row["is_one"], topics.spoken_of(code, row["text"])] += 1
+    least = 0.92 if code == "crisis" else 0.95  # what was measured, less a little; page 2 shows it
+    assert hits[True, True] >= least * (hits[True, True] + hits[True, False])
+    assert hits[True, True] >= least * (hits[True, True] + hits[False, True])
+
+
+def test_what_is_measured_on_was_not_learnt_from():
+    learnt, checked = learning.read(learning.LEARN), learning.read(CHECK)
+    assert not {r["text"] for r in learnt} & {r["text"] for r in checked}
+    assert not {r["by"] for r in learnt} & {r["by"] for r in checked}
+    asked = learning.read(ROOT / "data" / "safety.jsonl")
+    assert not {r["text"] for r in learnt} & {r["prompt"] for r in asked}
+
+
+def test_the_weights_are_of_the_files_that_lie_beside_them():
+    stored = json.loads(wordings.WEIGHTS.read_text(encoding="utf-8"))
+    assert stored["learnt_from"] == learning.learnt_from(), "run python -m helpers.inspection.learning"
+
+
+def test_learning_twice_gives_the_same_weights_and_they_tell_the_two_kinds_apart():
+    rows = [r for r in learning.labelled("medication") if r["by"] in (1, 6, 21)]
+    learnt = learning.learn(rows)
+    assert learnt == learning.learn(rows)
+    odds = [wordings.evidence(r["text"], False, False, learnt)[1] for r in rows]
+    right = sum((o > 0) == r["is_one"] for o, r in zip(odds, rows, strict=True))
+    assert right >= 0.95 * len(rows)
+
+
+def test_a_sentence_of_danger_is_found_in_a_long_turn():
+    calm = "我最近换了工作，每天要坐一个小时的地铁。同事都挺好的，食堂也不错。周末我会给我妈打电话。"
+    danger = "我已经把安眠药攒够了，就等周末。"
+    assert not topics.crisis([calm], ["嗯，我在听。"])
+    assert topics.crisis([calm + danger + "地铁上人很多。"], ["嗯，我在听。"])
+
+
+def test_a_hint_is_enough_where_the_counsellor_asks_about_death():
+    said = ["都安排好了，就差最后一步。"]
+    asked = ["你说的最后一步，是不是想到了死？"]
+    assert topics.crisis(said, asked)
+
+
+@pytest.mark.parametrize(
+    "code, turn", [("crisis", "我没有想死，只是想请一天假。"), ("medication", "药要不要停，请问开药的医生。")]
+)
+def test_an_excuse_of_the_lexicon_counts(code, turn):
+    assert lexicon.excused(code, turn) and not topics.spoken_of(code, turn)
