@@ -6,9 +6,9 @@ _TLD = (
     "com|cn|net|org|edu|gov|io|cc|top|info|xyz|club|vip|app|site|online|tv|me|co|ly|gl|hk|tw|jp|uk|de|be|fm|ai|dev|la"
     "|im|pro|link|wiki|kr|ru|fr|eu"
 )
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9\\-]*[A-Za-z0-9])?"
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9\\-]{0,61}[A-Za-z0-9])?"
 _NO_FILE = r"(?!\S*\.(?:png|jpe?g|gif|webp|svg|pdf|psd|mp[34]|css|js|ts)(?![A-Za-z]))"  # icon@2x.png
-_LOCAL = r"[A-Za-z0-9][A-Za-z0-9._%+\-]*"
+_LOCAL = r"[A-Za-z0-9][A-Za-z0-9._%+\-]{0,63}"
 _OPEN, _CLOSE = r" ?[\[(（{【<＜] ?", r" ?[\])）}】>＞] ?"
 _DOT_WORD = rf"(?:{_OPEN}(?:dot|DOT|Dot|点|\.){_CLOSE}| (?:dot|DOT|Dot) )"
 _DOT = rf"(?:[.。．]|{_DOT_WORD}|点(?=[A-Za-z]))"

@@ -27,7 +27,7 @@ HOTLINES = frozenset("01082951332 4001619995 8008101117 02112320 01062715275 123
 
 _NUMERAL = "[一二三四五六七八九零〇幺]"
 # However it is grouped: a run of digits in which an identity number may lie, for its check digit decides.
-_ID = re.compile(rf"{_START}\d(?:{_SIGN}{{0,2}}\d){{16,}}{_SIGN}{{0,2}}[\dXx](?![0-9A-Za-z])")
+_ID = re.compile(rf"{_START}\d(?:{_SIGN}{{0,2}}\d){{16,80}}{_SIGN}{{0,2}}[\dXx](?![0-9A-Za-z])")
 _ID_WORDS = re.compile(rf"(?<!{_NUMERAL}){_NUMERAL}{{17}}(?:{_NUMERAL}|[Xx])(?!{_NUMERAL})")
 _WORDS = str.maketrans("一二三四五六七八九零〇幺", "123456789001")
 _CARD = re.compile(rf"{_START}(?:{_grouped('4 4 4 4 1,3', '4 4 4 4,7', '6 13', '6 10', '8 8', '15,19')}){_END}")

@@ -1,0 +1,79 @@
+"""Inspection: lost characters, lectures and repeated replies in many forms, each with near misses."""
+
+import pytest
+
+from helpers.inspection import advice, losses, rules
+
+LOST = [
+    "今天我很ï¿½难过",
+    "今天пїЅ我很难过",
+    "嚙踝蕭嚙踝蕭我很难过",
+    "我今天□□□□□□很难过",
+    "更深入地了解情????????这种感觉",
+    "改变需要时间，不要期待显著的?????????，关键是耐心",
+    "您可以找一个轻松的时间，????????????行非正式的交谈",
+]
+WHOLE = [
+    "真的会好起来吗??????我不知道",
+    "他回我：????????然后就没了",
+    "凭什么??????我就问一句",
+    "??????我没听错吧",
+    "我真的裂开了??????他居然笑",
+    "□从不 □偶尔 □经常",
+    "亲爱的□□，我想你",
+    "占了我的位置，还说是他的",
+]
+
+
+@pytest.mark.parametrize("text, is_one", [*((t, True) for t in LOST), *((t, False) for t in WHOLE)])
+def test_lost_characters_are_told_from_marks_that_are_meant(text, is_one):
+    assert losses.garbled(text) is is_one
+
+
+LECTURES = [
+    "A. 早睡早起。\nB. 少看手机。\nC. 多运动。",
+    "✅ 早睡早起\n✅ 少看手机\n✅ 多运动",
+    "👉🏻 早睡早起\n👉🏻 少看手机\n👉🏻 多运动",
+    "一是早睡早起；二是少看手机；三是多运动。",
+    "一来要早睡，二来要运动，三来要放松。",
+    "（1）早点睡好吗？（2）少看手机！（3）多运动。",
+    "Ⅰ. 早睡\nⅡ. 运动\nⅢ. 放松",
+    "第1点是早睡，第2点是运动，第3点是放松。",
+    "# 情绪\n接纳它。\n# 睡眠\n早睡。\n# 运动\n多走。",
+    "【睡眠】早睡\n【运动】多走\n【饮食】清淡",
+    "做人要知足，你怎么能这么任性？你应该想想父母，你必须改，不要再找借口了。",
+    "你要坚强，要振作，不能逃避，更不能怨天尤人。",
+    "年轻人要吃苦，不能只想着自己，必须为家里分担，这是做儿女的本分。",
+    "这样的心情很常见。" * 26 + "另外，可以散步。同时，早点睡。最后，多找人聊聊。",
+]
+TALK = [
+    "那一刻你应该很难受吧？你应该等这句话等了很久。",
+    "你要不要先歇一会儿？要是想说，我在。要么我们就静静坐着。",
+    "你不能不管他，又不能不管自己，难怪累。",
+    "一来二去，就散了。一是一，二是二，你分得很清。",
+    "三条里，前两条管的是时间，第三条管的是你的心。",
+    "选A还是选B，你心里其实有数。",
+    "🌷抱抱你。\n今天先到这里，好吗？",
+    "我听见你说的每一句，也听见你没说的那些。" * 20,
+]
+
+
+@pytest.mark.parametrize("reply, is_one", [*((t, True) for t in LECTURES), *((t, False) for t in TALK)])
+def test_lists_and_sermons_are_told_from_talk(reply, is_one):
+    assert advice.lecture(reply) is is_one
+
+
+SAID = "我能理解你现在的心情，压力大的时候，觉得累是很正常的，我们可以一步一步慢慢来，先从今晚的睡眠说起。"
+
+
+@pytest.mark.parametrize(
+    "second, is_one",
+    [
+        (SAID.replace("觉得", "感到").replace("可以", "能够").replace("正常", "自然"), True),
+        (SAID.replace("，觉得累是很正常的", ""), True),
+        (SAID + "你愿意再说一说昨天夜里的事吗？那时候屋里还有别人吗？", True),
+        ("我能理解你现在的心情，可他说走就走，连一句话也没留下，换成谁都会在门口站很久，你当时在想什么？", False),
+    ],
+)
+def test_a_reply_in_other_words_is_a_repetition(second, is_one):
+    assert rules.repeated([SAID, second]) is is_one
