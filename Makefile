@@ -41,7 +41,7 @@ unit: setup
 
 # Needs Chromium, from the distribution's packages.
 browser: setup
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
 
 # After a change of English prose: the sentences to translate are then the empty ones in book/locale.
 catalogues: setup

@@ -24,6 +24,7 @@ from helpers.inspection import explorer
 from helpers.profile import ROOT
 from helpers.run import Run
 
+expect.set_options(timeout=20_000)  # another test file runs beside this one, on two cores
 TOKEN = "of-this-test"
 SETTINGS = {
     "notebook-extension/tracker": {"autoStartDefaultKernel": True, "windowingMode": "none"},

@@ -29,7 +29,8 @@ LEAST, DIGITS = 0.4, 1  # a smaller weight decides nothing, nor does a further d
 
 
 def read(path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # a text may hold U+2028, at which str.splitlines would cut it
+    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
 
 
 def labelled(code: str) -> list[dict]:
@@ -85,7 +86,7 @@ def learn(rows: list[dict]) -> dict:
     carried = [parts for parts, is_one in long if is_one]
     learnt = fit(texts, labels, weights)
     for _ in range(ROUNDS):
-        chosen = [max(parts, key=lambda s: wordings.evidence(s, False, False, learnt)[0]) for parts in carried]
+        chosen = [max(parts, key=lambda s: wordings.evidence(s, learnt)[0]) for parts in carried]
         learnt = fit(
             texts + harmless + chosen,
             labels + [False] * len(harmless) + [True] * len(chosen),
@@ -103,7 +104,7 @@ def unread(rows: list[dict], code: str) -> tuple[list[dict], np.ndarray]:
         read_out += own
         for text in (r["text"] for r in own):
             known = topics.in_lexicon(code, text), lexicon.excused(code, text)
-            found.append(wordings.evidence(text, *known, learnt))
+            found.append([*wordings.evidence(text, learnt), *map(float, known)])
     return read_out, np.array(found)
 
 

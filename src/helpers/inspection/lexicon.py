@@ -22,7 +22,8 @@ def words() -> dict:
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
-def pattern(phrases: list[str], topic: str = "crisis") -> re.Pattern:
+@cache
+def pattern(phrases: tuple[str, ...], topic: str = "crisis") -> re.Pattern:
     """One pattern for the phrases, in the notation that the head of the lexicon describes."""
     return re.compile("|".join(f"(?:{_expanded(p, topic)})" for p in phrases))
 
@@ -66,12 +67,12 @@ def _context() -> dict[str, re.Pattern]:
     for name, rule in rules.items():
         for part in ("phrases", "needs"):
             if part in rule:
-                made[name if part == "phrases" else f"{name}.{part}"] = pattern(rule[part])
+                made[name if part == "phrases" else f"{name}.{part}"] = pattern(tuple(rule[part]))
         if "before" in rule:
             then = "|".join(_expanded(w) for w in rule.get("then", ["$^"]))
             made[name] = re.compile(f"(?:{'|'.join(map(_expanded, rule['before']))})(?:{then})*$")
     for name, phrases in words()["crisis"]["counsellor"].items():
-        made[name] = pattern(phrases if isinstance(phrases, list) else [phrases])
+        made[name] = pattern(tuple(phrases) if isinstance(phrases, list) else (phrases,))
     return made
 
 
@@ -192,13 +193,8 @@ def diagnosis(replies: list[str]) -> bool:
     return any(_diagnoses(sentence) for reply in replies for sentence in SENTENCE.findall(reply))
 
 
-@cache
-def _certainty() -> re.Pattern:
-    return pattern(_phrases("diagnosis", "sure"), "diagnosis")
-
-
 def _diagnoses(sentence: str) -> bool:
     if not (_part("diagnosis", "states").search(sentence) or _joined("diagnosis", "states").search(sentence)):
         return False
-    plain = _certainty().sub("", sentence)
+    plain = pattern(tuple(_phrases("diagnosis", "sure")), "diagnosis").sub("", sentence)
     return not _part("diagnosis", "unsure").search(plain)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from . import lexicon, wordings
 
@@ -15,7 +16,8 @@ def in_lexicon(code: str, turn: str) -> bool:
 
 def spoken_of(code: str, turn: str, least: float = 0.0) -> bool:
     """What lexicon and wording say of one turn together; `least` as in `wordings.speaks_of`."""
-    return wordings.speaks_of(code, turn, in_lexicon(code, turn), lexicon.excused(code, turn), least)
+    asked = partial(in_lexicon, code, turn), partial(lexicon.excused, code, turn)
+    return wordings.speaks_of(code, turn, *asked, least)
 
 
 def crisis(visitor: Sequence[str], counsellor: Sequence[str]) -> bool:

@@ -7,7 +7,9 @@ which characters, pairs and triples go with each flag, and how far to trust the 
 import json
 import math
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
+from operator import add
 
 from ..profile import ROOT
 
@@ -15,14 +17,14 @@ FOLDER = ROOT / "data" / "wordings"
 WEIGHTS = FOLDER / "weights.json"
 SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
 _BLANK = re.compile(r"\s+")
-LONGEST = 3  # characters of a piece
 
 
 @lru_cache(maxsize=256)  # two flags look at the same replies, one after the other
 def pieces(text: str) -> frozenset[str]:
     """Its characters, pairs and triples, with a mark at both ends; blanks and case do not count."""
     text = f"^{_BLANK.sub('', text.lower())}$"
-    return frozenset(text[i : i + n] for n in range(1, LONGEST + 1) for i in range(len(text) - n + 1))
+    pairs = list(map(add, text, text[1:]))
+    return frozenset(text).union(pairs, map(add, pairs, text[2:]))
 
 
 def sentences(turn: str) -> list[str]:
@@ -32,16 +34,15 @@ def sentences(turn: str) -> list[str]:
 
 @cache
 def weights() -> dict[str, dict]:
-    """For each code: `pieces` with their weights, `bias`, and `together`, the weights of `evidence`."""
+    """For each code: `pieces` with weights, `bias`, and `together`, the weights of `evidence`, sign and excuse."""
     return json.loads(WEIGHTS.read_text(encoding="utf-8"))["codes"]
 
 
-def evidence(turn: str, in_lexicon: bool, excused: bool, learnt: dict) -> list[float]:
-    """The strongest sentence and the whole turn, as log-odds of the flag; the lexicon and its excuses, as 0 or 1."""
+def evidence(turn: str, learnt: dict) -> list[float]:
+    """What the strongest sentence and the whole turn say, as log-odds of the flag."""
     parts = sentences(turn)
     each = [_log_odds(part, learnt) for part in parts]
-    whole = each[0] if len(parts) == 1 else _log_odds(turn, learnt)
-    return [max(each), whole, float(in_lexicon), float(excused)]
+    return [max(each), each[0] if len(parts) == 1 else _log_odds(turn, learnt)]
 
 
 def _log_odds(text: str, learnt: dict) -> float:
@@ -50,14 +51,23 @@ def _log_odds(text: str, learnt: dict) -> float:
     return learnt["bias"] + sum(known[p] for p in known.keys() & found) / math.sqrt(len(found))
 
 
-def speaks_of(code: str, turn: str, in_lexicon: bool, excused: bool, least: float = 0.0) -> bool:
+def speaks_of(
+    code: str, turn: str, in_lexicon: Callable[[], bool], excused: Callable[[], bool], least: float = 0.0
+) -> bool:
     """True if the turn deserves the flag, by its wording and by what the lexicon says of it.
 
     Args:
-        in_lexicon: a sign of the lexicon stands in the turn.
-        excused: so does something that it takes for an excuse.
+        in_lexicon: whether a sign of the lexicon stands in the turn.
+        excused: whether something does that the lexicon takes for an excuse.
         least: log-odds from which on the flag is deserved; 0 is even odds.
     """
     learnt = weights()[code]
-    found = zip(learnt["together"], evidence(turn, in_lexicon, excused, learnt), strict=True)
-    return learnt["together_bias"] + sum(weight * each for weight, each in found) > least
+    *wording, sign, excuse = learnt["together"]
+    odds = learnt["together_bias"] + sum(w * e for w, e in zip(wording, evidence(turn, learnt), strict=True))
+    # the lexicon is slow: it is asked only where its answer can change the verdict
+    if odds + sign <= least:
+        return False
+    odds += sign * in_lexicon()
+    if odds <= least:
+        return False
+    return odds + excuse > least or not excused()
