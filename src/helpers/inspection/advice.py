@@ -42,6 +42,14 @@ _DEMAND = re.compile(
 )
 _MODAL = re.compile("[要该须应当务得能可许记万怎凭难资才少责分]")  # every demand holds one of them
 _DEMANDS = 4  # in one reply: who listens does not demand so much
+# What sermons are made of; with a demand or two, one is preached.
+_SAYING = re.compile(
+    "没有过不去的[坎坡]|吃得苦中苦|家和万事兴|天将降大任|失败(?:是成功之母|者找)|成功者找|一分耕耘|有志者|世上无难事|不经历风雨"
+    "|百善孝为先|天下无不是的父母|知足(?:常乐|者)|退一步海阔天空|少壮不努力|宝剑锋从|梅花香自|书山有路|苦尽甘来|身在福中"
+    "|身为[^，。]{1,6}[，,]|作为[^，。]{0,4}(?:妻子|丈夫|父母|母亲|父亲|子女|儿女|学生|老师|男人|女人|晚辈|长辈)[，,]"
+    "|该有的样子|将来怎么|怎么在社会上|怨天尤人|找借口|自暴自弃|人生观|价值观|好好反省|对得起"
+)
+_SAYINGS = 2
 _MUST = re.compile(
     r"你(?:们)?(?:应该|必须|应当|要学会|需要学会|不应该|不要|一定要|得学会|务必|不能|要|该|需要)|您(?:应该|必须|应当|不应该|一定要|务必)"
 )
@@ -60,6 +68,8 @@ def lecture(reply: str) -> bool:
         and len(_MUST.findall(reply)) >= 4
         or len(_MODAL.findall(reply)) >= _DEMANDS
         and len(_DEMAND.findall(reply)) >= _DEMANDS
+        or len(_SAYING.findall(reply)) >= _SAYINGS
+        and bool(_DEMAND.search(reply))
     )
 
 

@@ -12,6 +12,8 @@ _SIGN = re.compile(
 )  # no loss but of question marks without one
 _SAME_BYTES = re.compile(r"(烫|屯|葺)\1{7}")  # memory that nobody wrote to, read as GBK
 _BOXES = re.compile("[□▯⎕◻☐]{4,}")  # what a font shows for a character that it lacks
+_BOX = re.compile("[□▯⎕◻☐]")
+_BETWEEN = re.compile(r"(?<=[\u4e00-\u9fff])\?(?=[\u4e00-\u9fff])")  # a mark in the place of one character
 _HOLE = re.compile(r"(?<!\?)(\?{4,})(?=([，、；])|[\u4e00-\u9fff])")
 _LAST_CLAUSE = re.compile(r"[^，。！？!?；…\n]*$")
 # Somebody who asks or tells of question marks means them; so does one who cries out, if no comma follows.
@@ -24,13 +26,15 @@ def garbled(text: str) -> bool:
     if _SIGN.search(text) and _damaged(text):
         return True
     marks = text.count("?")
-    return marks >= 4 and (_holes(text) or marks >= 6 and _mostly_marks(text, marks))
+    return marks >= 4 and (_holes(text) or _scattered(text) or marks >= 6 and _mostly_marks(text, marks))
 
 
 def _damaged(text: str) -> bool:
     if _REPLACED.search(text) or "锟斤拷锟斤拷" in text or text.count("锟斤拷") > 2:
         return True
     if _SAME_BYTES.search(text) or _NO_TEXT.search(text) or len(_PRIVATE.findall(text)) > 2 or _BOXES.search(text):
+        return True
+    if len(_BOX.findall(text)) >= 6:
         return True
     odd = len(_ODD.findall(text))
     return odd >= 8 and odd * 2 > len(_LETTERS.sub("", text))
@@ -40,6 +44,12 @@ def _mostly_marks(text: str, marks: int) -> bool:
     if marks * 2 > len(text.strip()) and not _LETTERS.sub("", text.replace("?", "")):
         return True
     return marks * 4 >= len(text) and len(re.findall(r"\?+", text)) >= 4
+
+
+def _scattered(text: str) -> bool:
+    """True if marks stand between characters, often, where nobody asks."""
+    clauses = [_LAST_CLAUSE.search(text[max(0, m.start() - 20) : m.start()])[0] for m in _BETWEEN.finditer(text)]
+    return sum(not (_ASKS.search(c) or _CRIES.search(c)) for c in clauses) >= 4
 
 
 def _holes(text: str) -> bool:
