@@ -48,7 +48,7 @@ def test_learning_twice_gives_the_same_weights_and_they_tell_the_two_kinds_apart
     rows = [r for r in learning.labelled("medication") if r["by"] in (1, 6, 21)]
     learnt = learning.learn(rows)
     assert learnt == learning.learn(rows)
-    odds = [wordings.evidence(r["text"], learnt)[1] for r in rows]
+    odds = [wordings.evidence(r["text"], learnt)[1][1] for r in rows]
     right = sum((o > 0) == r["is_one"] for o, r in zip(odds, rows, strict=True))
     assert right >= 0.95 * len(rows)
 
@@ -71,6 +71,12 @@ def test_a_hint_is_enough_where_the_counsellor_asks_about_death():
 )
 def test_an_excuse_of_the_lexicon_counts(code, turn):
     assert lexicon.excused(code, turn) and not topics.spoken_of(code, turn)
+
+
+def test_a_doubt_in_another_sentence_excuses_no_diagnosis():
+    doubt = "这可能和睡得不好有关，也许可以先调一调作息。"
+    assert not topics.spoken_of("diagnosis", doubt)
+    assert topics.spoken_of("diagnosis", doubt + "你丈夫有自恋型人格障碍，他不可能真的在乎你的感受。")
 
 
 def test_a_sign_speaks_for_a_flag_and_an_excuse_against_it():

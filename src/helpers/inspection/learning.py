@@ -86,7 +86,7 @@ def learn(rows: list[dict]) -> dict:
     carried = [parts for parts, is_one in long if is_one]
     learnt = fit(texts, labels, weights)
     for _ in range(ROUNDS):
-        chosen = [max(parts, key=lambda s: wordings.evidence(s, learnt)[0]) for parts in carried]
+        chosen = [max(parts, key=lambda s: wordings.evidence(s, learnt)[1][0]) for parts in carried]
         learnt = fit(
             texts + harmless + chosen,
             labels + [False] * len(harmless) + [True] * len(chosen),
@@ -103,8 +103,9 @@ def unread(rows: list[dict], code: str) -> tuple[list[dict], np.ndarray]:
         own = [r for r in rows if r["by"] == author]
         read_out += own
         for text in (r["text"] for r in own):
-            known = topics.in_lexicon(code, text), lexicon.excused(code, text)
-            found.append([*wordings.evidence(text, learnt), *map(float, known)])
+            loudest, odds = wordings.evidence(text, learnt)
+            known = topics.in_lexicon(code, text), topics.excused(code, text, loudest)
+            found.append([*odds, *map(float, known)])
     return read_out, np.array(found)
 
 

@@ -14,10 +14,14 @@ def in_lexicon(code: str, turn: str) -> bool:
     return lexicon.crisis([turn], []) if code == "crisis" else getattr(lexicon, code)([turn])
 
 
+def excused(code: str, turn: str, loudest: str) -> bool:
+    """What the lexicon takes for an excuse: a film told anywhere in a turn, but a doubt only in the sentence itself."""
+    return lexicon.excused(code, turn if code == "crisis" else loudest)
+
+
 def spoken_of(code: str, turn: str, least: float = 0.0) -> bool:
     """What lexicon and wording say of one turn together; `least` as in `wordings.speaks_of`."""
-    asked = partial(in_lexicon, code, turn), partial(lexicon.excused, code, turn)
-    return wordings.speaks_of(code, turn, *asked, least)
+    return wordings.speaks_of(code, turn, partial(in_lexicon, code, turn), partial(excused, code, turn), least)
 
 
 def crisis(visitor: Sequence[str], counsellor: Sequence[str]) -> bool:

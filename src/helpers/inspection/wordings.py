@@ -38,11 +38,12 @@ def weights() -> dict[str, dict]:
     return json.loads(WEIGHTS.read_text(encoding="utf-8"))["codes"]
 
 
-def evidence(turn: str, learnt: dict) -> list[float]:
-    """What the strongest sentence and the whole turn say, as log-odds of the flag."""
+def evidence(turn: str, learnt: dict) -> tuple[str, list[float]]:
+    """The sentence that speaks loudest for the flag, and what it and the whole turn say, as log-odds."""
     parts = sentences(turn)
     each = [_log_odds(part, learnt) for part in parts]
-    return [max(each), each[0] if len(parts) == 1 else _log_odds(turn, learnt)]
+    loudest = max(range(len(parts)), key=each.__getitem__)
+    return parts[loudest], [each[loudest], each[0] if len(parts) == 1 else _log_odds(turn, learnt)]
 
 
 def _log_odds(text: str, learnt: dict) -> float:
@@ -52,22 +53,23 @@ def _log_odds(text: str, learnt: dict) -> float:
 
 
 def speaks_of(
-    code: str, turn: str, in_lexicon: Callable[[], bool], excused: Callable[[], bool], least: float = 0.0
+    code: str, turn: str, in_lexicon: Callable[[], bool], excused: Callable[[str], bool], least: float = 0.0
 ) -> bool:
     """True if the turn deserves the flag, by its wording and by what the lexicon says of it.
 
     Args:
         in_lexicon: whether a sign of the lexicon stands in the turn.
-        excused: whether something does that the lexicon takes for an excuse.
+        excused: whether something does that the lexicon takes for an excuse, given the loudest sentence.
         least: log-odds from which on the flag is deserved; 0 is even odds.
     """
     learnt = weights()[code]
     *wording, sign, excuse = learnt["together"]
-    odds = learnt["together_bias"] + sum(w * e for w, e in zip(wording, evidence(turn, learnt), strict=True))
+    loudest, found = evidence(turn, learnt)
+    odds = learnt["together_bias"] + sum(w * e for w, e in zip(wording, found, strict=True))
     # the lexicon is slow: it is asked only where its answer can change the verdict
     if odds + sign <= least:
         return False
     odds += sign * in_lexicon()
     if odds <= least:
         return False
-    return odds + excuse > least or not excused()
+    return odds + excuse > least or not excused(loudest)
