@@ -77,8 +77,11 @@ def process(question: str | Sequence[str], answer: str, system: str = "") -> Che
 
 
 def in_danger(asked: Sequence[str]) -> bool:
-    """True if the visitor's words point to danger (page 2's flag)."""
-    return topics.crisis(list(asked), [])
+    """True if the visitor's words point to danger: by page 2's flag, or by its lexicon alone.
+
+    A message missed here costs more than one stopped in vain, so the lexicon is not overruled.
+    """
+    return lexicon.crisis(list(asked), []) or topics.crisis(asked, [])
 
 
 def unsafe(asked: Sequence[str], answer: str, system: str = "") -> str | None:
