@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from helpers.inspection import learning, lexicon, topics, wordings
+from helpers.inspection.reading import written
 from helpers.profile import ROOT
 
 CODES = tuple(learning.SIDES)
@@ -24,7 +25,7 @@ def test_sentences_hold_a_letter_and_a_turn_without_any_is_one():
 @pytest.mark.parametrize("code", CODES)
 def test_unread_authors_are_understood(code):
     hits = Counter()
-    for row in (r for r in learning.read(CHECK) if r["code"] == code):
+    for row in (r for r in written(CHECK) if r["code"] == code):
         hits[row["is_one"], topics.spoken_of(code, row["text"])] += 1
     least = 0.92 if code == "crisis" else 0.95  # what was measured, less a little; page 2 shows it
     assert hits[True, True] >= least * (hits[True, True] + hits[True, False])
@@ -32,10 +33,10 @@ def test_unread_authors_are_understood(code):
 
 
 def test_what_is_measured_on_was_not_learnt_from():
-    learnt, checked = learning.read(learning.LEARN), learning.read(CHECK)
+    learnt, checked = written(learning.LEARN), written(CHECK)
     assert not {r["text"] for r in learnt} & {r["text"] for r in checked}
     assert not {r["by"] for r in learnt} & {r["by"] for r in checked}
-    asked = learning.read(ROOT / "data" / "safety.jsonl")
+    asked = written(ROOT / "data" / "safety.jsonl")
     assert not {r["text"] for r in learnt} & {r["prompt"] for r in asked}
 
 
@@ -61,9 +62,8 @@ def test_a_sentence_of_danger_is_found_in_a_long_turn():
 
 
 def test_a_hint_is_enough_where_the_counsellor_asks_about_death():
-    said = ["都安排好了，就差最后一步。"]
-    asked = ["你说的最后一步，是不是想到了死？"]
-    assert topics.crisis(said, asked)
+    said = ["东西都收拾好了。"]
+    assert topics.crisis(said, ["你是不是想到了死？"]) and not topics.crisis(said, ["好的，那我们开始。"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import inspection, template
 from .errors import UserError
+from .inspection.reading import written
 from .profile import ROOT
 from .run import Run
 
@@ -27,7 +28,7 @@ def read(path: Path, out: Path | None = None, **how) -> tuple[list[dict], list[d
     with tempfile.TemporaryDirectory() as elsewhere:
         out = out or Path(elsewhere) / "out"
         report = inspection.inspect([path], out, **how)
-        usable, held = (_rows(out / name) for name in ("clean.jsonl", "quarantine.jsonl"))
+        usable, held = (written(out / name) for name in ("clean.jsonl", "quarantine.jsonl"))
     rejected = [{"line": r["line"], "reason": _reason(r), "row": r["row"]} for r in held]
     if not usable:
         reason, count = Counter(r["reason"] for r in rejected).most_common(1)[0]
@@ -40,10 +41,6 @@ def read(path: Path, out: Path | None = None, **how) -> tuple[list[dict], list[d
         # The profile's own system prompt takes the place of each row's: training and serving must see the same one.
         row["messages"] = [m for m in row["messages"] if m["role"] != "system"]
     return usable, rejected
-
-
-def _rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _reason(row: dict) -> str:

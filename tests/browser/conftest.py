@@ -15,3 +15,19 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def stay_here():
+    """`stay_here(context, elsewhere)` keeps a browser's context from other hosts, and notes what it asked of them."""
+
+    def stay(context, elsewhere: list[str]) -> None:
+        def only_here(route):
+            if route.request.url.startswith(("http://127.0.0.1:", "file:", "data:", "blob:")):
+                return route.continue_()
+            elsewhere.append(f"asked for {route.request.url}")
+            return route.abort()
+
+        context.route("**/*", only_here)
+
+    return stay

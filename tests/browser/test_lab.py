@@ -8,7 +8,6 @@ import ast
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,10 +18,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from helpers import serving
 from helpers.chat import NAMES
 from helpers.inspection import explorer
 from helpers.profile import ROOT
 from helpers.run import Run
+from helpers.serving.server import free_port
 
 expect.set_options(timeout=20_000)  # another test file runs beside this one, on two cores
 TOKEN = "of-this-test"
@@ -92,8 +93,7 @@ class Lab:
         page.goto(f"http://127.0.0.1:{self.port}/lab/tree/{name}?reset&token={TOKEN}")
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
         # an earlier Run All would run one cell and forget the rest
-        while not any(k["execution_state"] == "idle" and k["connections"] for k in self.ask("kernels")):
-            page.wait_for_timeout(50)
+        self.wait(lambda: any(k["execution_state"] == "idle" and k["connections"] for k in self.ask("kernels")))
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         last = page.locator(".jp-Notebook .jp-CodeCell").last
@@ -101,13 +101,24 @@ class Lab:
         assert not page.locator("[data-mime-type='application/vnd.jupyter.error']").count(), page.inner_text("body")
         return last.locator(".jp-Cell-outputArea")
 
+    def wait(self, done, seconds: int = 60) -> None:
+        """Wait until `done()` is true; an address that does not answer yet counts as false."""
+        for _ in range(seconds * 10):
+            try:
+                if done():
+                    return
+            except OSError:
+                pass
+            self.page.wait_for_timeout(100)
+        pytest.fail(f"waited {seconds} s in vain; JupyterLab says: {(self.folder / 'lab.log').read_text()[-2000:]}")
+
     def close_kernels(self) -> None:
         for kernel in self.ask("kernels"):
             self.ask(f"kernels/{kernel['id']}", "DELETE")
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory, chromium):
+def lab(tmp_path_factory, chromium, stay_here):
     """JupyterLab for all tests of this file. Nothing may be asked of another host."""
     folder, port = tmp_path_factory.mktemp("lab"), free_port()
     settings = folder / "settings"
@@ -123,22 +134,9 @@ def lab(tmp_path_factory, chromium):
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     context = chromium.new_context(viewport={"width": 1400, "height": 1000})
     found = Lab(folder, port, context.new_page())
-
-    def only_here(route):
-        if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
-            return route.continue_()
-        found.elsewhere.append(route.request.url)
-        return route.abort()
-
-    context.route("**/*", only_here)
+    stay_here(context, found.elsewhere)
     try:
-        while server.poll() is None:
-            try:
-                found.ask("status")
-                break
-            except OSError:
-                found.page.wait_for_timeout(100)
-        assert server.poll() is None, (folder / "lab.log").read_text()
+        found.wait(lambda: found.ask("status"))
         yield found
     finally:
         context.close()
@@ -153,12 +151,6 @@ def no_kernel_left(request):
     yield
     if "lab" in request.fixturenames:
         request.getfixturevalue("lab").close_kernels()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def cells(name: str, last: str) -> list[str]:
@@ -226,12 +218,7 @@ def test_a_visitor_talks_to_the_served_model_and_the_server_ends_with_the_kernel
     lab.close_kernels()
     serve = Run.current().profile.serve
     address = serve["server_name"], int(serve["server_port"])
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(address):
-                return
-        lab.page.wait_for_timeout(100)
-    pytest.fail("the server outlives its notebook")
+    lab.wait(lambda: serving.is_free(*address), 10)  # the server ends with its notebook
 
 
 def test_an_answer_is_rated_by_keyboard_and_the_choice_is_kept(lab, tmp_path):

@@ -38,18 +38,11 @@ def address():
 
 
 @pytest.fixture
-def browser_page(chromium):
+def browser_page(chromium, stay_here):
     """A page that reaches nothing but this machine, and the list of what went wrong on it."""
     wrong = []
     context = chromium.new_context(viewport=DESK, reduced_motion="reduce")
-
-    def only_here(route):
-        if route.request.url.startswith(("http://127.0.0.1:", "file:", "data:", "blob:")):
-            return route.continue_()
-        wrong.append(f"asked for {route.request.url}")
-        return route.abort()
-
-    context.route("**/*", only_here)
+    stay_here(context, wrong)
     page = context.new_page()
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     page.on("console", lambda line: wrong.append(f"console: {line.text}") if line.type == "error" else None)

@@ -24,9 +24,8 @@ PRIMARY = ("perplexity", "safety", "prefers")  # decided before any run: Holm's 
 
 def inputs(run: Run) -> list[Path]:
     """Files outside outputs/ that this stage depends on."""
-    code = (agreement, feedback, likelihood, measuring, metrics, postprocess, ratings, safety, significance)
-    read = (lexicon, topics, wordings)
-    return [Path(m.__file__) for m in (*code, *read)] + [lexicon.FILE, wordings.WEIGHTS]
+    code = (agreement, feedback, lexicon, likelihood, measuring, metrics, postprocess, ratings, safety, significance)
+    return [*(Path(m.__file__) for m in (*code, topics, wordings)), lexicon.FILE, wordings.WEIGHTS]
 
 
 def build(run: Run, work: Path) -> dict:

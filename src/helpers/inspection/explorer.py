@@ -2,8 +2,9 @@
 
 import difflib
 import html
-import json
 from pathlib import Path
+
+from .reading import written
 
 _GONE, _NEW = "background:#ffd9d6;color:#111", "background:#cdeccd;color:#111"
 
@@ -11,19 +12,15 @@ _GONE, _NEW = "background:#ffd9d6;color:#111", "background:#cdeccd;color:#111"
 def findings(out: Path) -> list[dict]:
     """All findings in a folder that an inspection wrote: `line`, `code`, `before`, `after`, in the order of lines."""
     found = []
-    for row in _rows(out / "quarantine.jsonl"):
+    for row in written(out / "quarantine.jsonl"):
         found += [_finding(row, code, row["row"]) for code in row["reasons"]]
-    for row in _rows(out / "repairs.jsonl"):
+    for row in written(out / "repairs.jsonl"):
         found += [_finding(row, r["code"], r["before"], r["after"]) for r in row["repairs"]]
-    clean = {(r.get("file"), r["line"]): r["messages"] for r in _rows(out / "clean.jsonl")}
-    for row in _rows(out / "flags.jsonl"):
+    clean = {(r.get("file"), r["line"]): r["messages"] for r in written(out / "clean.jsonl")}
+    for row in written(out / "flags.jsonl"):
         told = "\n".join(f"{m['role']}: {m['content']}" for m in clean[row.get("file"), row["line"]])
         found += [_finding(row, code, told) for code in row["flags"]]
     return sorted(found, key=lambda f: f["line"])
-
-
-def _rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _finding(row: dict, code: str, before: str, after: str | None = None) -> dict:

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ..profile import ROOT
 from . import lexicon, topics, wordings
+from .reading import written
 from .wordings import FOLDER, WEIGHTS, pieces, sentences
 
 LEARN = FOLDER / "learn.jsonl"
@@ -28,17 +29,12 @@ ROUNDS = 2  # in which the sentence that carries a long turn is chosen again
 LEAST, DIGITS = 0.4, 1  # a smaller weight decides nothing, nor does a further digit
 
 
-def read(path) -> list[dict]:
-    # a text may hold U+2028, at which str.splitlines would cut it
-    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
-
-
 def labelled(code: str) -> list[dict]:
     """Turns with and without the flag. Of ordinary turns those count whose speaker the flag looks at."""
-    rows = [r for r in read(LEARN) if r["code"] == code]
-    rows += [r | {"is_one": False} for r in read(LEARN) if r["code"] == "ordinary" and r["side"] == SIDES[code]]
+    rows = [r for r in written(LEARN) if r["code"] == code]
+    rows += [r | {"is_one": False} for r in written(LEARN) if r["code"] == "ordinary" and r["side"] == SIDES[code]]
     speaker = {"visitor": "human", "counsellor": "gpt"}[SIDES[code]]
-    calm = [r for file in CALM for r in read(file) if not r.get("risk")]
+    calm = [r for file in CALM for r in written(file) if not r.get("risk")]
     ours = [(t["value"], False) for r in calm for t in r["conversations"] if t["from"] == speaker]
     ours += planted(code, speaker)
     return rows + [{"code": "ordinary", "is_one": is_one, "by": OURS, "text": text} for text, is_one in ours]
@@ -47,7 +43,8 @@ def labelled(code: str) -> list[dict]:
 def planted(code: str, speaker: str) -> list[tuple[str, bool]]:
     """What one side says in a dialogue of the dirty file, before it was damaged, and whether the flag was planted."""
     said = [
-        ("\n".join(text for who, text in r.get("turns", []) if who == speaker), code in r["codes"]) for r in read(DIRTY)
+        ("\n".join(text for who, text in r.get("turns", []) if who == speaker), code in r["codes"])
+        for r in written(DIRTY)
     ]
     return [(text, is_one) for text, is_one in said if text]
 

@@ -17,6 +17,11 @@ UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _DECODER = json.JSONDecoder()
 
 
+def written(path: Path) -> list[dict]:
+    """The rows of a JSONL file of this book. A text may hold U+2028, at which `str.splitlines` would cut it."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
 def rows(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield `(number, text, encoding)` for each row of the file.
 

@@ -12,10 +12,10 @@ from functools import cache, lru_cache
 from operator import add
 
 from ..profile import ROOT
+from .lexicon import SENTENCE
 
 FOLDER = ROOT / "data" / "wordings"
 WEIGHTS = FOLDER / "weights.json"
-SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
 _BLANK = re.compile(r"\s+")
 
 
