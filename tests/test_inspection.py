@@ -160,6 +160,12 @@ def test_forms_become_the_same_messages(tmp_path, form):
     assert spoken == [{"role": "user", "content": "问"}, {"role": "assistant", "content": "我在听，你慢慢说吧。"}]
 
 
+def test_a_system_turn_without_a_word_is_an_empty_turn(tmp_path):
+    said = [{"from": "human", "value": "问"}, {"from": "gpt", "value": "我在听，你慢慢说吧。"}]
+    run(tmp_path, jsonl({"conversations": [{"from": "system", "value": "\u3000"}, *said]}))
+    assert lines(tmp_path / "out" / "quarantine.jsonl")[0]["reasons"] == ["empty_turn"]
+
+
 PACKED = {
     "array": json.dumps([GOOD, GOOD | {"id": 2}], ensure_ascii=False, indent=1).encode(),
     "one line": json.dumps([GOOD, GOOD], ensure_ascii=False).encode(),
@@ -230,6 +236,7 @@ MASKED = {
     "6222000000000017": "[银行卡号]",
     "li_si@example.com": "[邮箱]",
     "微信：moon_fake_02": "微信：[微信号]",
+    "V信同名，就是moon_fake_02": "V信同名，就是[微信号]",
     "QQ123456789": "QQ[QQ号]",
 }
 

@@ -83,3 +83,20 @@ SAID = "我能理解你现在的心情，压力大的时候，觉得累是很正
 )
 def test_a_reply_in_other_words_is_a_repetition(second, is_one):
     assert rules.repeated([SAID, second]) is is_one
+
+
+LOOPS = [
+    "我很理解你的感受，这一定很难。我很理解你的感受，这一定很难。",
+    "我会陪着你我会陪着你我会陪着你",
+    "嗯，我在。你可以慢慢说给我听。你可以慢慢说给我听。",
+]
+NO_LOOPS = [
+    "哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈",
+    "慢慢来，慢慢来。我在听，你慢慢说。",
+    "你不是一个人。我在。你想说的时候再说，不急。我在。",
+]
+
+
+@pytest.mark.parametrize("reply, is_one", [*((t, True) for t in LOOPS), *((t, False) for t in NO_LOOPS)])
+def test_a_reply_that_goes_round_repeats_itself(reply, is_one):
+    assert rules.repeated([reply]) is is_one

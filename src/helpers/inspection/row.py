@@ -85,7 +85,6 @@ def judge(text: str, encoding: str, settings: Settings) -> Verdict:
         message["content"], done, only_found = repaired(content, actions)
         repairs += [{"code": c, "before": b, "after": a, "turn": place} for c, b, a in done]
         found += only_found
-    messages = [m for m in messages if m["role"] != "system" or not cleaning.is_blank(m["content"])] or messages
     reasons = [r for r in rules.quarantine(messages, lost, settings.max_tokens) if actions[r] != "off"]
     flags = [r for r in reasons if actions[r] == "flag"]
     reasons = [r for r in reasons if actions[r] == "quarantine"]

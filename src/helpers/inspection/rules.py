@@ -4,6 +4,7 @@ import re
 from functools import cache
 
 from . import addresses, advice, cleaning, losses, topics
+from .lexicon import SENTENCE
 
 LONG = 30  # letters of a reply: so long, two that share most of their pairs of characters are one
 SHORT = 8  # letters of a reply: 「加油！」 and 「别想太多。」 have fewer, a sentence that answers has more
@@ -11,6 +12,7 @@ _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
 _OTHER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’\-]*")
+_THRICE = re.compile(r"(?=(\w)(?!\1))(.{4,24}?)\2\2")
 _LETTERS = re.compile(r"[\W_]+")
 # What ChatML, Llama 3, Phi, Zephyr and GLM write around a role. ms-swift's tokenizer would read them as roles.
 _ROLE_MARKS = re.compile(
@@ -40,7 +42,9 @@ def english(reply: str) -> bool:
 
 
 def repeated(replies: list[str]) -> bool:
-    """True if two replies are the same, or nearly."""
+    """True if two replies are the same, or nearly, or if one goes round in a loop."""
+    if any(map(loops, replies)):
+        return True
     seen: list[tuple[str, set[str]]] = []
     for reply in map(letters, replies):
         pairs = {reply[i : i + 2] for i in range(len(reply) - 1)}
@@ -55,11 +59,20 @@ def repeated(replies: list[str]) -> bool:
     return False
 
 
+def loops(reply: str) -> bool:
+    """True if a reply says a third of itself twice, or a phrase thrice on end: a model that cannot stop."""
+    if _THRICE.search(reply):
+        return True
+    said = [s for s in map(letters, SENTENCE.findall(reply)) if len(s) >= 5]
+    once = sum(map(len, set(said)))
+    return len(set(said)) < len(said) and (sum(map(len, said)) - once) * 3 >= len(letters(reply))
+
+
 def quarantine(messages: list[dict], lost: bool, max_tokens: int) -> list[str]:
     """Codes that take a row out, from its repaired messages; `lost` says that a repair found bytes missing."""
     turns = [m for m in messages if m["role"] != "system"]
     reasons = []
-    if any(cleaning.is_blank(m["content"]) for m in turns):
+    if any(cleaning.is_blank(m["content"]) for m in messages):
         reasons.append("empty_turn")
     roles = [m["role"] for m in messages]
     spoken = roles[1:] if roles[0] == "system" else roles
