@@ -47,9 +47,13 @@ def test_the_weights_are_of_the_files_that_lie_beside_them():
 
 def test_learning_twice_gives_the_same_weights_and_they_tell_the_two_kinds_apart():
     rows = [r for r in learning.labelled("medication") if r["by"] in (1, 6, 21)]
-    learnt = learning.learn(rows)
-    assert learnt == learning.learn(rows)
+    known = learning.of_turns(rows)
+    learnt = learning.stored(known, learning.learn(known, rows))
+    assert learnt == learning.stored(known, learning.learn(known, rows))
     odds = [wordings.evidence(r["text"], learnt)[1][1] for r in rows]
+    assert odds == pytest.approx(
+        learning.log_odds(known, learning.learn(known, rows))[[known.row[r["text"]] for r in rows]]
+    )
     right = sum((o > 0) == r["is_one"] for o, r in zip(odds, rows, strict=True))
     assert right >= 0.95 * len(rows)
 

@@ -1,4 +1,4 @@
-"""Learn the weights of `wordings` from the labelled turns: `python -m helpers.inspection.learning` (minutes).
+"""Learn the weights of `wordings` from the labelled turns: `python -m helpers.inspection.learning` (a minute).
 
 The turns of one author resemble each other. So each author is scored by a model that has not read him, and only such
 scores decide how the parts of the evidence are weighed. `data/wordings/check.jsonl` is never learnt from.
@@ -6,15 +6,17 @@ scores decide how the parts of the evidence are weighed. `data/wordings/check.js
 
 import hashlib
 import json
-from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from ..profile import ROOT
-from . import lexicon, topics, wordings
+from . import lexicon, topics
 from .reading import written
 from .wordings import FOLDER, WEIGHTS, pieces, sentences
 
@@ -49,42 +51,71 @@ def planted(code: str, speaker: str) -> list[tuple[str, bool]]:
     return [(text, is_one) for text, is_one in said if text]
 
 
-def matrix(texts: list[str], known: dict[str, int], rarity: np.ndarray) -> csr_matrix:
-    """A row a text: the rarity of each known piece, over the root of the number of its pieces."""
-    rows, columns, values = [], [], []
-    for row, text in enumerate(texts):
-        found = pieces(text)
-        for place in (known[p] for p in found if p in known):
-            rows.append(row)
-            columns.append(place)
-            values.append(rarity[place] / np.sqrt(len(found)))
-    return csr_matrix((values, (rows, columns)), shape=(len(texts), len(known)))
+class Table(NamedTuple):
+    """Which pieces stand in which text.
+
+    `holds` has a row a text and a column a piece, 1 where the piece stands in the text. `row` finds a text's row.
+    """
+
+    pieces: list[str]
+    holds: csr_matrix
+    row: dict[str, int]
 
 
-def fit(texts: list[str], labels: list[bool], weights: list[float]) -> dict:
-    """Weights of pieces and a bias, by logistic regression."""
-    counts = Counter(piece for text in texts for piece in pieces(text))
-    known = {piece: i for i, piece in enumerate(sorted(p for p, n in counts.items() if n >= RARE))}
-    rarity = np.array([1 + np.log((1 + len(texts)) / (1 + counts[p])) for p in known])
-    model = LogisticRegression(C=C, max_iter=3000).fit(matrix(texts, known, rarity), labels, sample_weight=weights)
-    each = zip(known, (model.coef_[0] * rarity).tolist(), strict=True)
-    return {
-        "pieces": {piece: round(w, DIGITS) for piece, w in each if abs(w) >= LEAST},
-        "bias": round(float(model.intercept_[0]), 3),
-    }
+class Learnt(NamedTuple):
+    """A weight for each piece of a table, 0 for those that decide nothing, and a bias."""
+
+    weights: np.ndarray
+    bias: float
 
 
-def learn(rows: list[dict]) -> dict:
+def table(texts: Iterable[str]) -> Table:
+    """The table of these texts, each once."""
+    found = {text: sorted(pieces(text)) for text in dict.fromkeys(texts)}
+    known = {piece: column for column, piece in enumerate(sorted({p for held in found.values() for p in held}))}
+    columns = [known[piece] for held in found.values() for piece in held]
+    starts = np.cumsum([0, *map(len, found.values())])
+    holds = csr_matrix((np.ones(len(columns)), columns, starts), shape=(len(found), len(known)))
+    return Table(list(known), holds, {text: row for row, text in enumerate(found)})
+
+
+def of_turns(rows: list[dict]) -> Table:
+    """The table of these turns and of their sentences."""
+    return table(text for r in rows for text in (r["text"], *sentences(r["text"])))
+
+
+def fit(known: Table, texts: list[str], labels: list[bool], weights: list[float]) -> Learnt:
+    """Weights of pieces and a bias, by logistic regression on rarity over the root of the number of pieces."""
+    held = known.holds[[known.row[text] for text in texts]]
+    counts = np.asarray(held.sum(axis=0)).ravel()
+    common = np.flatnonzero(counts >= RARE)
+    rarity = 1 + np.log((1 + len(texts)) / (1 + counts[common]))
+    roots = np.sqrt(np.asarray(held.sum(axis=1)).ravel())
+    features = diags(1 / roots) @ held[:, common] @ diags(rarity)
+    model = LogisticRegression(C=C, max_iter=3000).fit(features, labels, sample_weight=weights)
+    learnt, found = np.zeros(len(known.pieces)), model.coef_[0] * rarity
+    learnt[common] = np.where(np.abs(found) >= LEAST, found.round(DIGITS), 0)
+    return Learnt(learnt, round(float(model.intercept_[0]), 3))
+
+
+def log_odds(known: Table, learnt: Learnt) -> np.ndarray:
+    """What each text of the table says, as `wordings.evidence` would find."""
+    return learnt.bias + (known.holds @ learnt.weights) / np.sqrt(np.asarray(known.holds.sum(axis=1)).ravel())
+
+
+def learn(known: Table, rows: list[dict]) -> Learnt:
     """Learn from whole turns and from sentences. Which sentence carries a long turn is found by the model itself."""
     texts, labels = [r["text"] for r in rows], [r["is_one"] for r in rows]
     weights = [1.0] * len(texts)
     long = [(sentences(r["text"]), r["is_one"]) for r in rows if len(sentences(r["text"])) > 1]
     harmless = [s for parts, is_one in long if not is_one for s in parts]
     carried = [parts for parts, is_one in long if is_one]
-    learnt = fit(texts, labels, weights)
+    learnt = fit(known, texts, labels, weights)
     for _ in range(ROUNDS):
-        chosen = [max(parts, key=lambda s: wordings.evidence(s, learnt)[1][0]) for parts in carried]
+        odds = log_odds(known, learnt)
+        chosen = [max(parts, key=lambda s: odds[known.row[s]]) for parts in carried]
         learnt = fit(
+            known,
             texts + harmless + chosen,
             labels + [False] * len(harmless) + [True] * len(chosen),
             weights + [0.5] * len(harmless) + [1.0] * len(chosen),
@@ -92,17 +123,17 @@ def learn(rows: list[dict]) -> dict:
     return learnt
 
 
-def unread(rows: list[dict], code: str) -> tuple[list[dict], np.ndarray]:
+def unread(known: Table, rows: list[dict], code: str) -> tuple[list[dict], np.ndarray]:
     """The turns of other authors than us, and the evidence in each, by a model that has read none of its author's."""
     read_out, found = [], []
     for author in sorted({r["by"] for r in rows} - {OURS}):
-        learnt = learn([r for r in rows if r["by"] != author])
+        odds = log_odds(known, learn(known, [r for r in rows if r["by"] != author]))
         own = [r for r in rows if r["by"] == author]
         read_out += own
         for text in (r["text"] for r in own):
-            loudest, odds = wordings.evidence(text, learnt)
-            known = topics.in_lexicon(code, text), topics.excused(code, text, loudest)
-            found.append([*odds, *map(float, known)])
+            loudest = max(sentences(text), key=lambda s: odds[known.row[s]])
+            says = topics.in_lexicon(code, text), topics.excused(code, text, loudest)
+            found.append([odds[known.row[loudest]], odds[known.row[text]], *map(float, says)])
     return read_out, np.array(found)
 
 
@@ -112,13 +143,20 @@ def learnt_from() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in read_files)).hexdigest()
 
 
+def stored(known: Table, learnt: Learnt) -> dict:
+    """What `wordings` reads: the pieces that decide something, and the bias."""
+    each = zip(known.pieces, learnt.weights.tolist(), strict=True)
+    return {"pieces": {piece: weight for piece, weight in each if weight}, "bias": learnt.bias}
+
+
 def weigh(code: str) -> tuple[dict, dict]:
     """The weights for a code, and how well authors were understood that were not read."""
     rows = labelled(code)
-    read_out, found = unread(rows, code)
+    known = of_turns(rows)
+    read_out, found = unread(known, rows, code)
     labels = np.array([r["is_one"] for r in read_out])
     together = LogisticRegression().fit(found, labels)
-    learnt = learn(rows) | {
+    learnt = stored(known, learn(known, rows)) | {
         "together": together.coef_[0].round(3).tolist(),
         "together_bias": round(float(together.intercept_[0]), 3),
     }
@@ -133,7 +171,7 @@ def weigh(code: str) -> tuple[dict, dict]:
 
 
 def main() -> None:
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool:  # more threads wait for each other
         weighed = dict(zip(SIDES, pool.map(weigh, SIDES), strict=True))
     measured = {code: scores for code, (_, scores) in weighed.items()}
     codes = {code: learnt for code, (learnt, _) in weighed.items()}
