@@ -28,12 +28,22 @@ def test_profile_is_printed_with_its_reason_or_as_json():
     "words, env, sentence",
     [
         (["profile"], {"PROFILE": "cpu-smolm2"}, "error: no profile 'cpu-smolm2'; did you mean 'cpu-smollm2'"),
+        (["inspect", "data/val.jsonl", "--out", "x", "--tokenizer", "data"], {}, "data holds no tokenizer.json; give"),
         (["run", "data"], {"DATASET": "nothing.jsonl"}, "nothing.jsonl does not exist"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_1(words, env, sentence):
     code, out, err = call(*words, **env)
     assert code == 1 and sentence in err and len(err.strip().splitlines()) == 1
+
+
+def test_an_inspection_counts_the_tokens_of_another_model_and_keeps_to_its_length(tmp_path, tiny):
+    own = tiny.root / "model"
+    words = ["inspect", "data/val.jsonl", "--out", str(tmp_path / "out"), "--max-length", "150", "--json"]
+    code, out, _ = call(*words, "--tokenizer", str(own))
+    report = json.loads(out)
+    assert code == 0 and report["codes"]["overlong"]["rows"] == report["quarantined"] > 0
+    assert report["tokens"][own.name]["total"] > report["tokens"]["llama3"]["total"] > 0
 
 
 @pytest.mark.parametrize("words", [["fly"], ["run", "fly"], ["run", "--fast"]])

@@ -149,6 +149,8 @@ FORMS = [
     {"conversations": [{"from": "user", "value": "问"}, {"from": "assistant", "value": "我在听，你慢慢说吧。"}]},
     {"conversation": [{"system": "你是倾听者。", "input": "问", "output": "我在听，你慢慢说吧。"}]},
     {"instruction": "问", "input": "", "output": "我在听，你慢慢说吧。"},
+    {"system": "你是倾听者。", "conversation": [{"human": "问", "assistant": "我在听，你慢慢说吧。"}]},
+    {"system": "你是倾听者。", "query": "问", "response": "我在听，你慢慢说吧。", "history": []},
 ]
 
 
@@ -158,6 +160,23 @@ def test_forms_become_the_same_messages(tmp_path, form):
     (row,) = lines(tmp_path / "out" / "clean.jsonl")
     spoken = [m for m in row["messages"] if m["role"] != "system"]
     assert spoken == [{"role": "user", "content": "问"}, {"role": "assistant", "content": "我在听，你慢慢说吧。"}]
+
+
+def test_an_exchange_without_its_reply_waits_for_one(tmp_path):
+    run(tmp_path, jsonl({"conversation": [{"human": "问", "assistant": "我在听，你慢慢说吧。"}, {"human": "还有"}]}))
+    assert lines(tmp_path / "out" / "quarantine.jsonl")[0]["reasons"] == ["no_reply"]
+
+
+def test_two_byte_order_marks_go_as_one_does(tmp_path):
+    assert run(tmp_path, b"\xef\xbb\xbf\xef\xbb\xbf" + jsonl(GOOD))["kept"] == 1
+    assert found(tmp_path / "out") == {1: {"bom"}}
+
+
+def test_a_system_prompt_beside_the_turns_is_kept(tmp_path):
+    said = [{"from": "human", "value": "问"}, {"from": "gpt", "value": "我在听，你慢慢说吧。"}]
+    run(tmp_path, jsonl({"system": "你是倾听者。", "conversations": said}))
+    (row,) = lines(tmp_path / "out" / "clean.jsonl")
+    assert row["messages"][0] == {"role": "system", "content": "你是倾听者。"}
 
 
 def test_a_system_turn_without_a_word_is_an_empty_turn(tmp_path):
@@ -194,6 +213,11 @@ def test_an_array_with_a_broken_element_goes_on_after_it(tmp_path):
     good, other = json.dumps(GOOD, ensure_ascii=False), json.dumps(FORMS[0], ensure_ascii=False)
     report = run(tmp_path, f'[{good}, {{"conversations": [}}, {other}]'.encode())
     assert (report["rows_in"], report["kept"]) == (3, 2)
+
+
+def test_a_short_word_of_mojibake_is_mended_too():
+    text = "医生，我最近总觉得很痛苦。"
+    assert mojibake.repair(text.replace("医生", "医生".encode().decode("gbk"))) == (text, False)
 
 
 @pytest.mark.parametrize("codec", ["cp1252", "cp1254", "latin-1", "gbk"])

@@ -14,6 +14,9 @@ LOST = [
     "请?尝试接纳?己的心情，每个人都?有起伏的时候，这不?你的错",
     "□渐接纳自□□不完美，每个人都有独特□处，无须过□求他人的认□",
     "您可以找一个轻松的时间，????????????行非正式的交谈",
+    "??会陪伴??一起走过这个过程，求助??一种力量，改变??第一步往往最勇敢，说??难受的事",
+    "我最近什么都提不起劲，比锟斤拷我热爱画画",
+    "你会逐步走锟斤拷锟?",
 ]
 WHOLE = [
     "真的会好起来吗??????我不知道",
@@ -25,6 +28,7 @@ WHOLE = [
     "真的吗?为什么?他是谁?怎么办?什么时候?我想知道",
     "亲爱的□□，我想你",
     "占了我的位置，还说是他的",
+    "打开他的信，屏幕上只有锟斤拷",
 ]
 
 
@@ -49,6 +53,8 @@ LECTURES = [
     "年轻人要吃苦，不能只想着自己，必须为家里分担，这是做儿女的本分。",
     "身为妻子，你应当多包容。家和万事兴，哪有不磕碰的？",
     "年轻人不要总是怨天尤人。吃得苦中苦，方为人上人。",
+    "古人云，天道酬勤。你要记住，态度决定一切，抱怨没有任何用处。",
+    "建议①早睡早起②少喝咖啡③每天散步。",
     "这样的心情很常见。" * 26 + "另外，可以散步。同时，早点睡。最后，多找人聊聊。",
 ]
 TALK = [
@@ -67,6 +73,11 @@ TALK = [
 @pytest.mark.parametrize("reply, is_one", [*((t, True) for t in LECTURES), *((t, False) for t in TALK)])
 def test_lists_and_sermons_are_told_from_talk(reply, is_one):
     assert advice.lecture(reply) is is_one
+
+
+def test_an_address_is_no_english():
+    assert not rules.english("（来源：www.example.com/q/3391）")
+    assert rules.english("That must be hard. See https://example.com/a")
 
 
 SAID = "我能理解你现在的心情，压力大的时候，觉得累是很正常的，我们可以一步一步慢慢来，先从今晚的睡眠说起。"

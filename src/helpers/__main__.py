@@ -15,7 +15,13 @@ from . import progress
 from .errors import UserError
 from .run import STAGES, Run
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    no_args_is_help=True,
+    help=__doc__,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.command()
@@ -135,6 +141,10 @@ def inspect(
     files: Annotated[list[Path], typer.Argument(help="ShareGPT dialogues: JSONL or a JSON array, also gzipped.")],
     out: Annotated[Path, typer.Option(help="Folder for clean, quarantined and repaired rows, flags and report.")],
     val: Annotated[Path | None, typer.Option(help="Dialogues that must not be among the rows.")] = None,
+    max_length: Annotated[int, typer.Option(help="Tokens of Llama-3 that a row may have.", min=1)] = 3072,
+    tokenizer: Annotated[
+        list[Path] | None, typer.Option(help="A model's folder: count its tokens too. Repeat it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ):
     """Inspect dialogues: keep, repair or quarantine every row, with a reason."""
@@ -143,7 +153,8 @@ def inspect(
     chosen = profiles.resolve()
     prompts = [profiles.ROOT / chosen.eval[k] for k in ("quiz", "safety")]
     with progress.rows() as advance:
-        report = inspection.inspect(files, out, val, prompts, chosen.data["inspect"], progress=advance)
+        overrides = chosen.data["inspect"]
+        report = inspection.inspect(files, out, val, prompts, overrides, max_length, tokenizer or (), progress=advance)
     print(json.dumps(report, ensure_ascii=False, indent=1) if as_json else inspection.text(report, out))
 
 

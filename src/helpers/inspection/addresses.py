@@ -36,3 +36,8 @@ _URL = re.compile(
 def has_url(text: str) -> bool:
     """True if the text holds a web address."""
     return bool(_LATIN.search(text) and _URL.search(text))
+
+
+def without_urls(text: str) -> str:
+    """The text without its web addresses."""
+    return _URL.sub("", re.sub(r"https?://[!-~]+", "", text)) if _LATIN.search(text) else text

@@ -9,7 +9,7 @@ _MARK = re.compile("[0-9一二三四五六七八九十甲乙丙Ⅰ-ⅳ①-⒛❶
 _ITEM = re.compile(
     r"(?m)(?:^|[\n。；;：:，,、！？!?…”’） ])\s{0,9}(?:\d{1,2}[)）.、．](?!\d)|[一二三四五六七八九十]{1,2}[)）、]"
     r"|(?:[Ss]tep|[Tt]ips?|步骤|方法|建议|技巧|要点|策略|做法|练习)\s?[\d一二三四五六七八九]{1,2}\s?[：:.、，]"
-    r"|[①-⑳⑴-⒛❶-❿㈠-㈩]|[0-9]\ufe0f?\u20e3)"
+    r"|[0-9]\ufe0f?\u20e3)|[①-⑳⑴-⒛❶-❿㈠-㈩]"
     r"|[（(]\s?(?:\d{1,2}|[一二三四五六七八九十])\s?[)）]"
     r"|^[ \t\u3000]{0,9}(?:[-*+·•‣⁃●▪]\s*\S|#{1,6}\s|【"
     r"|[\u2190-\u2bff\U0001f000-\U0001faff][\ufe0f\U0001f3fb-\U0001f3ff]*\s*\w)"
@@ -44,7 +44,8 @@ _MODAL = re.compile("[要该须应当务得能可许记万怎凭难资才少责�
 _DEMANDS = 4  # in one reply: who listens does not demand so much
 # What sermons are made of; with a demand or two, one is preached.
 _SAYING = re.compile(
-    "没有过不去的[坎坡]|吃得苦中苦|家和万事兴|天将降大任|失败(?:是成功之母|者找)|成功者找|一分耕耘|有志者|世上无难事|不经历风雨"
+    "没有过不去的[坎坡]|古人[云说]|老话说|态度决定|端正态度|有用的人|太?娇气|人活着就|做人要|做人得|懂得感恩|把你(?:拉扯|养)大|不忘本"
+    "|抱怨(?:没有|解决不了|有什么)|怕吃苦|吃得苦中苦|家和万事兴|天将降大任|失败(?:是成功之母|者找)|成功者找|一分耕耘|有志者|世上无难事|不经历风雨"
     "|百善孝为先|天下无不是的父母|知足(?:常乐|者)|退一步海阔天空|少壮不努力|宝剑锋从|梅花香自|书山有路|苦尽甘来|身在福中"
     "|身为[^，。]{1,6}[，,]|作为[^，。]{0,4}(?:妻子|丈夫|父母|母亲|父亲|子女|儿女|学生|老师|男人|女人|晚辈|长辈)[，,]"
     "|该有的样子|将来怎么|怎么在社会上|怨天尤人|找借口|自暴自弃|人生观|价值观|好好反省|对得起"
@@ -68,7 +69,8 @@ def lecture(reply: str) -> bool:
         and len(_MUST.findall(reply)) >= 4
         or len(_MODAL.findall(reply)) >= _DEMANDS
         and len(_DEMAND.findall(reply)) >= _DEMANDS
-        or len(_SAYING.findall(reply)) >= _SAYINGS
+        or (sayings := len(_SAYING.findall(reply))) > _SAYINGS
+        or sayings == _SAYINGS
         and bool(_DEMAND.search(reply))
     )
 
@@ -78,7 +80,7 @@ def listed(reply: str) -> bool:
     if reply.count("\n") >= 2 or len(_MARK.findall(reply)) >= 3:  # most replies hold no mark of a list at all
         if len(_ITEM.findall(reply)) >= 3 or any(_counts(series, reply) for series in _SERIES):
             return True
-    if len(_ORDINAL.findall(reply)) >= 3 or len(reply) > LONG and len(set(_LINKS.findall(reply))) >= 2:
+    if len(_ORDINAL.findall(reply)) >= 3 or len(reply) > LONG and len(set(_LINKS.findall(reply))) >= 3:
         return True
     if "首先" not in reply:
         return False

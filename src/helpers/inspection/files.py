@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import UserError
@@ -25,6 +25,7 @@ def inspect(
     prompts: list[Path] = (),
     overrides: dict[str, str] | None = None,
     max_tokens: int = MAX_TOKENS,
+    tokenizers: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> dict:
@@ -33,13 +34,18 @@ def inspect(
     Args:
         val: dialogues that must not be in the files; `prompts` likewise, as JSONL with `question` or `prompt`.
         overrides: an action for each code that is not to have its default (`codes.actions`).
+        tokenizers: folders of models whose tokens are counted beside those of Llama-3.
         workers: processes; as many as there are cores, if None.
         progress: called with the number of rows done.
 
     Raises:
-        UserError: a file that cannot be read, a folder that cannot be written, an override that is not allowed.
+        UserError: a file that cannot be read, a folder that cannot be written or holds no tokenizer, an override that
+            is not allowed.
     """
+    from . import report as reports
+
     started, out = time.monotonic(), Path(out).expanduser()
+    counting = reports.counters(tokenizers)
     settings = row.Settings(all_actions(overrides), max_tokens, _others(val, prompts))
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give a folder as --out.")
@@ -53,9 +59,7 @@ def inspect(
         report = writing.write(
             _judged(files, settings, workers or os.cpu_count() or 1), files, work, settings, progress
         )
-        from . import report as reports
-
-        report = reports.complete(report, work / "clean.jsonl", settings, time.monotonic() - started)
+        report = reports.complete(report, work / "clean.jsonl", settings, counting, time.monotonic() - started)
         (work / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
         out.mkdir(exist_ok=True)
         for name in OUTPUTS:
@@ -71,7 +75,7 @@ def _others(val: Path | None, prompts: list[Path]) -> duplicates.Others:
     dialogues, asked = {}, {}
     for number, text, _ in reading.rows(val) if val else ():
         try:
-            turns, _ = forms.messages(forms.parse(text.removeprefix("\ufeff")))
+            turns, _ = forms.messages(forms.parse(text.lstrip("\ufeff")))
         except forms.Refused:
             continue
         texts = [row.repaired(t["content"], all_actions())[0] for t in turns if t["role"] != "system"]

@@ -1,4 +1,4 @@
-"""The forms a dialogue comes in: ShareGPT, role and content, EmoLLM's, alpaca's. All become `messages`."""
+"""The forms a dialogue comes in: ShareGPT, role and content, EmoLLM's, ms-swift's, alpaca's. All become `messages`."""
 
 import json
 import re
@@ -19,6 +19,7 @@ ALIASES = {  # compared without case, blanks, marks and a number at the end
     "回答 回答者 回复 答者 支持者 志愿者 陪伴者 疏导师 接线员 智能体 系统回复 心理治疗师 咨询老师",
     "system": "system sys systemprompt 系统 系统提示 系统提示词",
 }
+PAIRS = (("input", "output"), ("human", "assistant"), ("user", "assistant"), ("query", "response"))  # one exchange
 _TRIM = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"\d+[a-z]?$")  # `user1`, `gpt-4o`
 SPEAKERS = {_TRIM.sub("", alias): role for role, names in ALIASES.items() for alias in names.split()}
@@ -63,12 +64,16 @@ def messages(row: object) -> tuple[list[dict], list[dict]]:
     if not isinstance(row, dict):
         raise Refused("schema")
     turns = next((row[k] for k in ("conversations", "conversation", "messages") if k in row), None)
-    if turns is None and isinstance(row.get("output"), str):
+    if turns is None:
         return _alpaca(row), []
     if not isinstance(turns, list) or not turns or not all(isinstance(t, dict) for t in turns):
         raise Refused("schema")
-    if "output" in turns[0] or "input" in turns[0]:
-        return _emollm(turns), []
+    pair = next((p for p in PAIRS if p[0] in turns[0] or p[1] in turns[0]), None)
+    result, repairs = (_exchanges(turns, *pair), []) if pair else _turns(turns)
+    return (result if result[0]["role"] == "system" else _system(row) + result), repairs
+
+
+def _turns(turns: list[dict]) -> tuple[list[dict], list[dict]]:
     result, repairs = [], []
     for place, turn in enumerate(turns):
         key = "from" if "from" in turn else "role"
@@ -88,21 +93,33 @@ def _text(value: object) -> str:
     return value
 
 
-def _emollm(turns: list[dict]) -> list[dict]:
+def _system(row: dict) -> list[dict]:
+    return [{"role": "system", "content": _text(row["system"])}] if row.get("system") else []
+
+
+def _exchanges(turns: list[dict], asked: str, answered: str) -> list[dict]:
     result = []
     for turn in turns:
-        if turn.get("system"):
-            result.append({"role": "system", "content": _text(turn["system"])})
-        result.append({"role": "user", "content": _text(turn.get("input"))})
-        result.append({"role": "assistant", "content": _text(turn.get("output"))})
+        result += _system(turn)
+        result.append({"role": "user", "content": _text(turn.get(asked))})
+        if turn is not turns[-1] or turn.get(answered) is not None:  # else the last question waits for its reply
+            result.append({"role": "assistant", "content": _text(turn.get(answered))})
     return result
 
 
 def _alpaca(row: dict) -> list[dict]:
-    asked = "\n".join(t for t in (_text(row.get("instruction", "")), _text(row.get("input") or "")) if t)
-    result = [{"role": "system", "content": _text(row["system"])}] if row.get("system") else []
+    """One exchange after a history: alpaca's instruction, input and output, or ms-swift's query and response."""
+    answer = row.get("output", row.get("response"))
+    asked = [_text(row.get(key) or "") for key in ("instruction", "input", "query")]
+    if not isinstance(answer, str) or "response" in row and "query" not in row:
+        raise Refused("schema")
+    result = _system(row)
     for pair in row.get("history") or []:
         if not isinstance(pair, list) or len(pair) != 2:
             raise Refused("schema")
         result += [{"role": "user", "content": _text(pair[0])}, {"role": "assistant", "content": _text(pair[1])}]
-    return [*result, {"role": "user", "content": asked}, {"role": "assistant", "content": row["output"]}]
+    return [
+        *result,
+        {"role": "user", "content": "\n".join(filter(None, asked))},
+        {"role": "assistant", "content": answer},
+    ]

@@ -10,10 +10,12 @@ _REPLACED = re.compile("\ufffd|ï¿½|ďż˝|пїЅ|∩┐╜|ÔøΩ|Ã¯Â¿Â�
 _SIGN = re.compile(
     "[\u00aa-\u024f\ud800-\uf8ff□▯⎕◻☐\ufffdп∩嚙啮占ｿ&锟烫屯葺]"
 )  # no loss but of question marks without one
+# Somebody tells of the damage; else the sign stands where a character was.
+_TOLD = re.compile("[“‘「『\"']锟斤拷|乱码|显示|屏幕|打开|文件|文档|电脑|编码|网页|满是|全是|都是|写着|变成")
 _SAME_BYTES = re.compile(r"(烫|屯|葺)\1{7}")  # memory that nobody wrote to, read as GBK
 _BOXES = re.compile("[□▯⎕◻☐]{4,}")  # what a font shows for a character that it lacks
 _BOX = re.compile("[□▯⎕◻☐]")
-_BETWEEN = re.compile(r"(?<=[\u4e00-\u9fff])\?(?=[\u4e00-\u9fff])")  # a mark in the place of one character
+_BETWEEN = re.compile(r"(?<=[\u4e00-\u9fff])\?{1,3}(?=[\u4e00-\u9fff])")  # marks in the place of one character
 _HOLE = re.compile(r"(?<!\?)(\?{4,})(?=([，、；])|[\u4e00-\u9fff])")
 _LAST_CLAUSE = re.compile(r"[^，。！？!?；…\n]*$")
 # Somebody who asks or tells of question marks means them; so does one who cries out, if no comma follows.
@@ -30,7 +32,9 @@ def garbled(text: str) -> bool:
 
 
 def _damaged(text: str) -> bool:
-    if _REPLACED.search(text) or "锟斤拷锟斤拷" in text or text.count("锟斤拷") > 2:
+    if _REPLACED.search(text) or "锟斤拷锟" in text or text.count("锟斤拷") > 2:
+        return True
+    if any(not _TOLD.search(sentence) for sentence in re.findall("[^。！？；\n]*锟斤拷[^。！？；\n]*", text)):
         return True
     if _SAME_BYTES.search(text) or _NO_TEXT.search(text) or len(_PRIVATE.findall(text)) > 2 or _BOXES.search(text):
         return True

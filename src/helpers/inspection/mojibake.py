@@ -143,7 +143,9 @@ def _runs(text: str) -> tuple[str, bool]:
         meant = raw[begin:end].decode()
         han = HAN.findall(meant)
         rare = stop - start - _count_common(text[start:stop])
-        if stop - start < 4 or _count_common(han) * 10 < len(han) * 8 or rare * 2 < stop - start:
+        # two characters became three: enough, if these are rare and those are not
+        few = stop - start < 4 and (rare < 2 or _count_common(meant) < 2 or len(meant) > 2)
+        if few or _count_common(han) * 10 < len(han) * 8 or rare * 2 < stop - start:
             continue
         beside = text[max(done, start - 1) : start] + text[stop : stop + 1]
         lost |= any(HAN.match(c) and not _common(c) for c in beside)

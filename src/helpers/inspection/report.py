@@ -2,18 +2,23 @@
 
 import json
 import platform
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from ..errors import UserError
 from .codes import CODES
 from .row import Settings
 
 SAMPLE = 20_000  # rows whose tokens are counted; of a larger file every n-th
 
 
-def complete(report: dict, clean: Path, settings: Settings, seconds: float) -> dict:
+Count = Callable[[str], int]  # tokens of a text
+
+
+def complete(report: dict, clean: Path, settings: Settings, tokenizers: dict[str, Count], seconds: float) -> dict:
     """The report with token statistics of the clean rows, packing, the table of codes, versions and seconds."""
-    counted = tokens(clean, report["kept"])
+    counted = tokens(clean, report["kept"], tokenizers)
     table = {
         code: {"rows": report["codes"].get(code, 0), "action": settings.actions[code], "severity": spec.severity}
         for code, spec in CODES.items()
@@ -23,24 +28,50 @@ def complete(report: dict, clean: Path, settings: Settings, seconds: float) -> d
         **report,
         "codes": table,
         "max_tokens": settings.max_tokens,
-        "tokens": {"llama3": summary(counted)},
-        "packing": packing(counted, settings.max_tokens),
+        "tokens": {name: summary(counts) for name, counts in counted.items()},
+        "packing": packing(counted["llama3"], settings.max_tokens),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
         "seconds": round(seconds, 1),
     }
 
 
-def tokens(clean: Path, kept: int) -> list[int]:
-    """Tokens of each clean dialogue, text alone, in Llama-3's tokenizer; of at most `SAMPLE` rows."""
+def counters(folders: Sequence[Path]) -> dict[str, Count]:
+    """Llama-3's tokenizer as `llama3`, and that of each model's folder under the folder's name.
+
+    Raises:
+        UserError: a folder without a tokenizer.
+    """
     from .. import llama3
 
-    meta, every = llama3.tokenizer(), max(1, kept // SAMPLE)
-    counts = []
+    made = {"llama3": lambda text: len(llama3.tokenizer().encode(text, bos=False, eos=False))}
+    for folder in map(Path, folders):
+        made[folder.expanduser().resolve().name] = _counter(folder.expanduser())
+    return made
+
+
+def _counter(folder: Path) -> Count:
+    from tokenizers import Tokenizer
+
+    file = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(f"{folder} holds no tokenizer.json; give the folder of a downloaded model.") from None
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{file} is no tokenizer ({error}); download the model again.") from None
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def tokens(clean: Path, kept: int, tokenizers: dict[str, Count]) -> dict[str, list[int]]:
+    """Tokens of each clean dialogue, text alone, in each tokenizer; of at most `SAMPLE` rows."""
+    every = max(1, kept // SAMPLE)
+    counts = {name: [] for name in tokenizers}
     with clean.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             if number % every == 0:
                 text = "\n".join(m["content"] for m in json.loads(line)["messages"])
-                counts.append(len(meta.encode(text, bos=False, eos=False)))
+                for name, count in tokenizers.items():
+                    counts[name].append(count(text))
     return counts
 
 
@@ -90,8 +121,11 @@ def text(report: dict, out: Path) -> str:
     for code, row in report["codes"].items():
         if row["rows"]:
             lines.append(f"  {row['action']:10s} {code:16s} {row['rows']:7d}  {CODES[code].meaning}")
-    pack, tokens = report["packing"], report["tokens"]["llama3"]
-    if tokens["rows_counted"]:
-        lines.append(f"tokens of Llama-3: median {tokens['median']}, 95 % up to {tokens['p95']}, most {tokens['most']}")
+    pack, counted = report["packing"], report["tokens"]
+    if counted["llama3"]["rows_counted"]:
+        lines += [
+            f"tokens of {name}: median {n['median']}, 95 % up to {n['p95']}, most {n['most']}"
+            for name, n in counted.items()
+        ]
         lines.append(f"packed to {pack['length']}: {pack['sequences']} sequences, {pack['fill']:.0%} full")
     return "\n".join([*lines, f"{report['seconds']} s; written to {out}"])

@@ -74,7 +74,7 @@ def judge(text: str, encoding: str, settings: Settings) -> Verdict:
     try:
         if encoding == "bytes":
             raise forms.Refused("bad_json")
-        row = forms.parse(text.removeprefix("\ufeff"))
+        row = forms.parse(text.lstrip("\ufeff"))
         messages, aliases = forms.messages(row)
     except forms.Refused as refused:
         return Verdict(text, encoding, None, {}, [refused.code], [], [], None, None, 0)

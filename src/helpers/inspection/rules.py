@@ -37,7 +37,7 @@ def chinese(text: str) -> bool | None:
 
 def english(reply: str) -> bool:
     """True if a reply is English, be it with a Chinese word in it."""
-    words = [w for w in _WORD.findall(re.sub(r"https?://\S+|《[^》]*》", "", reply))]
+    words = _WORD.findall(re.sub(r"《[^》]*》", "", addresses.without_urls(reply)))
     return len(words) >= 2 and len(words) > len(_HAN.findall(reply))
 
 
