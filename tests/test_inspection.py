@@ -220,6 +220,13 @@ def test_a_short_word_of_mojibake_is_mended_too():
     assert mojibake.repair(text.replace("医生", "医生".encode().decode("gbk"))) == (text, False)
 
 
+@pytest.mark.parametrize("word", ["Café", "450€", "£200", "😢"])
+def test_a_misread_word_among_sound_chinese_is_mended(word):
+    text = f"那天{word}的事，我一直记得。"
+    broken = text.replace(word, word.encode().decode("cp1252"))
+    assert mojibake.repair(broken) == (text, False) and mojibake.repair(text) == (text, False)
+
+
 @pytest.mark.parametrize("codec", ["cp1252", "cp1254", "latin-1", "gbk"])
 def test_mojibake_is_undone_or_said_to_be_lost(codec):
     for row in lines(DATA / "val.jsonl"):
@@ -262,6 +269,12 @@ MASKED = {
     "微信：moon_fake_02": "微信：[微信号]",
     "V信同名，就是moon_fake_02": "V信同名，就是[微信号]",
     "QQ123456789": "QQ[QQ号]",
+    "微❤：moon_fake_02": "微❤：[微信号]",
+    "卫星 moon_fake02": "卫星 [微信号]",
+    "🐧123456789": "🐧[QQ号]",
+    "6222 - 0000 - 0000 - 0017": "[银行卡号]",
+    "tel13900000002": "tel[手机号]",
+    "李四@例子.中国": "[邮箱]",
 }
 
 

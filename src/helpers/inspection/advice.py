@@ -25,6 +25,9 @@ _SERIES = [
         r"([甲乙丙丁])[、：:]",
     )
 ]
+_LINES = re.compile(
+    r"(?m)^\s{0,3}(?:\|(?! ?:?-).*\||[^，。：:\n]{1,8}[：:][^\n]{3,})$"
+)  # of a table, or each with its label
 _ORDINAL = re.compile(
     r"第[一二三四五六七八九十][，、,：:]|其[一二三四五][，、,：:]|第[一二三四五六]点|第[一二三四五六](?:步|条)?[，、,：:]"
 )
@@ -45,7 +48,7 @@ _DEMANDS = 4  # in one reply: who listens does not demand so much
 # What sermons are made of; with a demand or two, one is preached.
 _SAYING = re.compile(
     "没有过不去的[坎坡]|古人[云说]|老话说|态度决定|端正态度|有用的人|太?娇气|人活着就|做人要|做人得|懂得感恩|把你(?:拉扯|养)大|不忘本"
-    "|抱怨(?:没有|解决不了|有什么)|怕吃苦|吃得苦中苦|家和万事兴|天将降大任|失败(?:是成功之母|者找)|成功者找|一分耕耘|有志者|世上无难事|不经历风雨"
+    "|抱怨(?:没有|解决不了|有什么)|怕吃苦|自怨自艾|吃得苦中苦|家和万事兴|天将降大任|失败(?:是成功之母|者找)|成功者找|一分耕耘|有志者|世上无难事|不经历风雨"
     "|百善孝为先|天下无不是的父母|知足(?:常乐|者)|退一步海阔天空|少壮不努力|宝剑锋从|梅花香自|书山有路|苦尽甘来|身在福中"
     "|身为[^，。]{1,6}[，,]|作为[^，。]{0,4}(?:妻子|丈夫|父母|母亲|父亲|子女|儿女|学生|老师|男人|女人|晚辈|长辈)[，,]"
     "|该有的样子|将来怎么|怎么在社会上|怨天尤人|找借口|自暴自弃|人生观|价值观|好好反省|对得起"
@@ -72,6 +75,8 @@ def lecture(reply: str) -> bool:
         or (sayings := len(_SAYING.findall(reply))) > _SAYINGS
         or sayings == _SAYINGS
         and bool(_DEMAND.search(reply))
+        or sayings > 0
+        and len(_DEMAND.findall(reply)) >= _DEMANDS - 1
     )
 
 
@@ -79,6 +84,8 @@ def listed(reply: str) -> bool:
     """True if points follow each other by numbers, marks or words of order."""
     if reply.count("\n") >= 2 or len(_MARK.findall(reply)) >= 3:  # most replies hold no mark of a list at all
         if len(_ITEM.findall(reply)) >= 3 or any(_counts(series, reply) for series in _SERIES):
+            return True
+        if len(_LINES.findall(reply)) >= 3:
             return True
     if len(_ORDINAL.findall(reply)) >= 3 or len(reply) > LONG and len(set(_LINKS.findall(reply))) >= 3:
         return True

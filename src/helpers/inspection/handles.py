@@ -9,13 +9,14 @@ _GIVEN = (
 )
 _UNIT = r"(?![0-9A-Za-z_\-]|\s*[步元块条级个人次天年月日分秒点岁页张名位群万千百%％+.:：/])"
 _WECHAT = re.compile(
-    r"(?P<key>微[❤♥💗💚]?️?信号?|威信|薇信|维信|徽信|卫星号|绿泡泡|V信|v信|(?<![A-Za-z])(?:vx|VX|Vx|wx|WX|Wx|weixin|WeChat|Wechat|wechat|WECHAT)"
+    r"(?P<key>微(?:[❤♥💗💚]️?信?|信)号?|威信|薇信|维信|徽信|卫星号|绿泡泡|V信|v信"
+    r"|(?<![A-Za-z])(?:vx|VX|Vx|wx|WX|Wx|weixin(?: ?hao)?|WeChat|Wechat|wechat|WECHAT)|卫星(?=\s*[：:]?\s*[A-Za-z])"
     r"|(?:加|＋|\+|➕|我)\s*(?:我的?|的)?\s*(?:[Vv](?![A-Za-z]{2})|微|薇|威|卫星)|(?<![A-Za-z0-9])[Vv](?=[❤♥️]*\s*[：:号❤♥]))"
     rf"(?P<given>{_GIVEN})(?P<handle>[A-Za-z][A-Za-z0-9_\-]{{4,19}}|[1-9]\d{{4,11}}){_UNIT}"
 )
 _SPACED = r"[1-9]\d{0,4}(?P<sign>[ \-.·_])\d{1,5}(?:(?P=sign)\d{1,5}){0,9}"
 _QQ = re.compile(
-    r"(?P<key>(?<![A-Za-z])[Qq]{2}(?:群号?|交流群)?|扣扣号?|企鹅号?|(?<![A-Za-z])[Qq](?=\s*[：:号是群])群?号?|加[Qq扣]|扣(?=[：:]))"
+    r"(?P<key>(?<![A-Za-z])[Qq]{2}(?:群号?|交流群)?|扣扣号?|企鹅号?|🐧号?|(?<![A-Za-z])[Qq](?=\s*[：:号是群])群?号?|加我?[Qq扣]|扣(?=[：:]))"
     rf"(?P<given>{_GIVEN})(?P<handle>{_SPACED}|[1-9]\d{{4,11}}|{_NUMERAL}{{5,12}}){_UNIT}"
 )
 _ACCOUNT = re.compile(

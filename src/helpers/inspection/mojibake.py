@@ -3,11 +3,15 @@
 import re
 from functools import cache, lru_cache
 
+import ftfy
 import ftfy.bad_codecs  # noqa: F401  registers the sloppy codecs, which keep undefined bytes as control characters
 
 HAN = re.compile(r"[\u3400-\u9fff]")
 CHINESE = re.compile(r"[\u2010-\u2027\u3000-\u303f\u3400-\u9fff\uff01-\uff5e\U0001f300-\U0001faff]")
 CODECS = ("sloppy-windows-1252", "sloppy-windows-1254", "latin-1")
+_CERTAIN = ftfy.TextFixerConfig(replace_lossy_sequences=False)
+# What é, £, € and 😢 become.
+_PLAIN = re.compile("Ã[\x80-\xbf\u0152-\u0192\u02c6-\u2122]|Â[\xa0-\xbf]|â(?:\x82|‚)¬|ð[\x9f\u0178]")
 _LEADS = re.compile(r"[\xc2-\xf4]")
 
 
@@ -43,6 +47,8 @@ def repair(text: str) -> tuple[str, bool]:
             return text, True
         if changed and re.search("[\xe3-\xe9\xef][\u3400-\u9fff]|[\u3400-\u9fff][\xe3-\xe9\xef\xc2\xc3]", fixed):
             return text, True
+        if not changed and _PLAIN.search(fixed):
+            fixed = ftfy.fix_encoding(fixed, _CERTAIN)  # `CafÃ©`, a price, an emoji among sound Chinese
     if HAN.search(fixed):
         fixed, lost = _from_gbk(fixed)
         if lost:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from . import addresses, handles
 
 _SIGN = r"[ \-\u00a0\u2010-\u2015\u2022\u2212\u3000\uff0d\u30fb\u00b7._/]"
-_GAP = rf"{_SIGN}{{1,2}}"
+_GAP = rf"{_SIGN}{{1,3}}"
 _START, _END = r"(?<![0-9A-Za-z])", r"(?![0-9])"
 
 
@@ -30,10 +30,12 @@ _NUMERAL = "[一二三四五六七八九零〇幺]"
 _ID = re.compile(rf"{_START}\d(?:{_SIGN}{{0,2}}\d){{16,80}}{_SIGN}{{0,2}}[\dXx](?![0-9A-Za-z])")
 _ID_WORDS = re.compile(rf"(?<!{_NUMERAL}){_NUMERAL}{{17}}(?:{_NUMERAL}|[Xx])(?!{_NUMERAL})")
 _WORDS = str.maketrans("一二三四五六七八九零〇幺", "123456789001")
-_CARD = re.compile(rf"{_START}(?:{_grouped('4 4 4 4 1,3', '4 4 4 4,7', '6 13', '6 10', '8 8', '15,19')}){_END}")
+_CARD = re.compile(
+    rf"{_START}(?:{_grouped('4 4 4 4 1,3', '4 4 4 4,7', '4 6 5', '6 13', '6 10', '8 8', '15,19')}){_END}"
+)
 _CHINA = rf"[(（]?(?:[+＋]|00)?86[)）]?{_SIGN}{{0,2}}"
 _MOBILE = re.compile(
-    rf"(?<![0-9A-Za-z+])(?<!\d\.)(?:{_CHINA})?(?=1[3-9])"
+    rf"(?:(?<![0-9A-Za-z+])|(?<=[Tt]el)|(?<=TEL)|(?<=[Pp]hone))(?<!\d\.)(?:{_CHINA})?(?=1[3-9])"
     rf"(?:{_grouped('11', '3 4 4', '3 3 5', '4 3 4', '3 8', '4 7', '5 6', '7 4')}){_END}(?![0-9A-Za-z])"
     rf"|(?<![0-9A-Za-z])\+86{_SIGN}?1[3-9](?:{_SIGN}?\d){{9}}{_END}"
     rf"|(?<![0-9A-Za-z])1(?P<sign>[ .\-])[3-9](?:(?P=sign)\d){{9}}{_END}"

@@ -121,7 +121,7 @@ def flags(messages: list[dict]) -> list[str]:
         "short_reply": any(len(letters(r)) < SHORT for r in replies),
         "repeated_reply": repeated(replies),
         "english_reply": any(map(english, replies)),
-        "url": any(map(addresses.has_url, (*visitor, *replies))),
+        "url": any(addresses.has_url(m["content"]) for m in messages),
         "lecture": any(map(advice.lecture, replies)),
     }
     return [code for code, hit in found.items() if hit]
