@@ -20,7 +20,7 @@ EMAIL = re.compile(
     rf"{_LOCAL}{_AT}{_NO_FILE}(?:{_LABEL}{_DOT})+[A-Za-z]{{2,}}"
     # ` at ` is a word of English too, so the rest has to be an address beyond doubt
     rf"|{_LOCAL} (?:at|AT|At) (?:(?:{_LABEL}{_DOT_WORD})+[A-Za-z]{{2,}}|(?:{_PROVIDER})\.(?:com|cn|net)(?:\.cn)?)"
-    r"|[\w\u4e00-\u9fff]{1,20}@[\u4e00-\u9fff]{1,12}\.(?:中国|公司|网络|com|cn)"
+    r"|(?:[A-Za-z0-9._\-]+|(?<![\u4e00-\u9fff])[\u4e00-\u9fff]{2,4})@[\u4e00-\u9fff]{1,12}\.(?:中国|公司|网络|com|cn)"
     rf"|{_LOCAL} ?[#＃*] ?(?:{_PROVIDER})\.(?:com|cn|net)(?:\.cn)?(?![A-Za-z])"
 )
 MAY_BE_MAIL = re.compile(r"@|[Aa][Tt][\]\s)）}】>＞]|艾特|[#*] ?[a-z1-9]|[(（]a[)）]")
