@@ -22,7 +22,6 @@ from helpers.inspection import (
     duplicates,
     forms,
     inspect,
-    learning,
     lexicon,
     mojibake,
     personal_data,
@@ -126,7 +125,7 @@ def test_crisis_reads_the_words_in_their_context(said, is_one):
 def test_wordings_of_many_speakers(code):
     """Our own wordings: the rules were written with them in view, so they guard and do not measure."""
     hits = Counter()
-    for case in (c for c in lines(learning.LEARN) if c["by"] == learning.OURS and c["code"] == code):
+    for case in (c for c in lines(examples.LEARN) if c["by"] == examples.OURS and c["code"] == code):
         said = case["text"]
         hit = lexicon.crisis([said], ["嗯，我在听。"]) if code == "crisis" else getattr(lexicon, code)([said])
         hits[case["is_one"], hit] += 1

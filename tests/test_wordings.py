@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from helpers.inspection import learning, lexicon, topics, wordings
+from helpers.inspection import examples, learning, lexicon, topics, wordings
 from helpers.inspection.reading import written
 from helpers.profile import ROOT
 
-CODES = tuple(learning.SIDES)
+CODES = tuple(examples.SIDES)
 CHECK = wordings.FOLDER / "check.jsonl"
 
 
@@ -33,7 +33,7 @@ def test_unread_authors_are_understood(code):
 
 
 def test_what_is_measured_on_was_not_learnt_from():
-    learnt, checked = written(learning.LEARN), written(CHECK)
+    learnt, checked = written(examples.LEARN), written(CHECK)
     assert not {r["text"] for r in learnt} & {r["text"] for r in checked}
     assert not {r["by"] for r in learnt} & {r["by"] for r in checked}
     asked = written(ROOT / "data" / "safety.jsonl")
@@ -46,7 +46,7 @@ def test_the_weights_are_of_the_files_that_lie_beside_them():
 
 
 def test_learning_twice_gives_the_same_weights_and_they_tell_the_two_kinds_apart():
-    rows = [r for r in learning.labelled("medication") if r["by"] in (1, 6, 21)]
+    rows = [r for r in examples.labelled("medication") if r["by"] in (1, 6, 21)]
     known = learning.of_turns(rows)
     learnt = learning.stored(known, learning.learn(known, rows))
     assert learnt == learning.stored(known, learning.learn(known, rows))
@@ -87,3 +87,11 @@ def test_a_sign_speaks_for_a_flag_and_an_excuse_against_it():
     for learnt in wordings.weights().values():
         *_, sign, excuse = learnt["together"]
         assert sign > 0 > excuse
+
+
+def test_a_short_turn_is_set_among_the_sentences_of_an_ordinary_one():
+    calm = "我最近换了工作，每天要坐一个小时的地铁。同事都挺好的，食堂也不错。周末我会给我妈打电话，跟她说说这一周的事。"
+    row = {"code": "crisis", "is_one": True, "by": 1, "text": "我不想活了。"}
+    (made,) = examples.among([row], [{"text": calm}])
+    assert made["is_one"] and made["by"] == 1 and row["text"] in made["text"]
+    assert made["text"].replace(row["text"], "") == calm

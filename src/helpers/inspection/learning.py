@@ -15,42 +15,17 @@ from scipy.sparse import csr_matrix, diags
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from ..profile import ROOT
 from . import lexicon, topics
-from .reading import written
-from .wordings import FOLDER, WEIGHTS, pieces, sentences
+from .examples import CALM, DIRTY, LEARN, OURS, SIDES, among, labelled, ordinary
+from .wordings import WEIGHTS, pieces, sentences
 
-LEARN = FOLDER / "learn.jsonl"
-CALM = [ROOT / "data" / name for name in ("train.jsonl", "val.jsonl")]
-DIRTY = ROOT / "data" / "dirty" / "dirty_base.jsonl"
-OURS = 0  # the author of our own cases, which the lexicon was made with
-SIDES = {"crisis": "visitor", "medication": "counsellor", "diagnosis": "counsellor"}
 # An ordinary turn is far more frequent in a real file than here, so it weighs more, but not against a cry for help.
 ORDINARY = {"crisis": 1, "medication": 4, "diagnosis": 4}
+AMONG = 0.2  # what a short turn set among ordinary sentences weighs: made by script, it is worth less than a real one
 RARE = 3  # a piece must stand in so many texts
 C = 3.0  # inverse of the penalty on large weights
 ROUNDS = 2  # in which the sentence that carries a long turn is chosen again
 LEAST, DIGITS = 0.4, 1  # a smaller weight decides nothing, nor does a further digit
-
-
-def labelled(code: str) -> list[dict]:
-    """Turns with and without the flag. Of ordinary turns those count whose speaker the flag looks at."""
-    rows = [r for r in written(LEARN) if r["code"] == code]
-    rows += [r | {"is_one": False} for r in written(LEARN) if r["code"] == "ordinary" and r["side"] == SIDES[code]]
-    speaker = {"visitor": "human", "counsellor": "gpt"}[SIDES[code]]
-    calm = [r for file in CALM for r in written(file) if not r.get("risk")]
-    ours = [(t["value"], False) for r in calm for t in r["conversations"] if t["from"] == speaker]
-    ours += planted(code, speaker)
-    return rows + [{"code": "ordinary", "is_one": is_one, "by": OURS, "text": text} for text, is_one in ours]
-
-
-def planted(code: str, speaker: str) -> list[tuple[str, bool]]:
-    """What one side says in a dialogue of the dirty file, before it was damaged, and whether the flag was planted."""
-    said = [
-        ("\n".join(text for who, text in r.get("turns", []) if who == speaker), code in r["codes"])
-        for r in written(DIRTY)
-    ]
-    return [(text, is_one) for text, is_one in said if text]
 
 
 class Table(NamedTuple):
@@ -125,12 +100,15 @@ def learn(known: Table, rows: list[dict]) -> Learnt:
     return learnt
 
 
-def unread(known: Table, rows: list[dict], code: str) -> tuple[list[dict], np.ndarray]:
-    """The turns of other authors than us, and the evidence in each, by a model that has read none of its author's."""
+def unread(known: Table, rows: list[dict], more: list[dict], code: str) -> tuple[list[dict], np.ndarray]:
+    """The turns of other authors than us, and the evidence in each, by a model that has read none of its author's.
+
+    `more` are turns that no model reads.
+    """
     read_out, found = [], []
     for author in sorted({r["by"] for r in rows} - {OURS}):
         odds = log_odds(known, learn(known, [r for r in rows if r["by"] != author]))
-        own = [r for r in rows if r["by"] == author]
+        own = [r for r in rows + more if r["by"] == author]
         read_out += own
         for text in (r["text"] for r in own):
             loudest = max(sentences(text), key=lambda s: odds[known.row[s]])
@@ -154,22 +132,24 @@ def stored(known: Table, learnt: Learnt) -> dict:
 def weigh(code: str) -> tuple[dict, dict]:
     """The weights for a code, and how well authors were understood that were not read."""
     rows = labelled(code)
-    known = of_turns(rows)
-    read_out, found = unread(known, rows, code)
-    labels = np.array([r["is_one"] for r in read_out])
-    alike = np.array([r["code"] == code for r in read_out])  # the others are ordinary
-    together = LogisticRegression().fit(found, labels, sample_weight=np.where(alike, 1, ORDINARY[code]))
+    more = among(rows, ordinary(code))
+    known = of_turns(rows + more)
+    read_out, found = unread(known, rows, more, code)
+    labels, kinds = (np.array([r[key] for r in read_out]) for key in ("is_one", "code"))
+    weights = {code: 1, "ordinary": ORDINARY[code], "among": AMONG}
+    together = LogisticRegression().fit(found, labels, sample_weight=[weights[kind] for kind in kinds])
     learnt = stored(known, learn(known, rows)) | {
         "together": together.coef_[0].round(3).tolist(),
         "together_bias": round(float(together.intercept_[0]), 3),
     }
-    hits = together.predict(found)
+    hits, alike = together.predict(found), kinds == code
     return learnt, {
         "turns": int(alike.sum()),
-        "recall": round(float(hits[labels].mean()), 3),
+        "recall": round(float(hits[labels & alike].mean()), 3),
         "precision": round(float(labels[hits & alike].mean()), 3),
-        "ordinary": int((~alike).sum()),
-        "ordinary_flagged": int((hits & ~alike).sum()),
+        "recall_among_others": round(float(hits[labels & (kinds == "among")].mean()), 3),
+        "ordinary": int((kinds == "ordinary").sum()),
+        "ordinary_flagged": int((hits & (kinds == "ordinary")).sum()),
     }
 
 
