@@ -20,6 +20,7 @@ from helpers.inspection import (
     actions,
     cleaning,
     duplicates,
+    examples,
     forms,
     inspect,
     lexicon,

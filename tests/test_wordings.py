@@ -90,7 +90,9 @@ def test_a_sign_speaks_for_a_flag_and_an_excuse_against_it():
 
 
 def test_a_short_turn_is_set_among_the_sentences_of_an_ordinary_one():
-    calm = "我最近换了工作，每天要坐一个小时的地铁。同事都挺好的，食堂也不错。周末我会给我妈打电话，跟她说说这一周的事。"
+    calm = (
+        "我最近换了工作，每天要坐一个小时的地铁。同事都挺好的，食堂也不错。周末我会给我妈打电话，跟她说说这一周的事。"
+    )
     row = {"code": "crisis", "is_one": True, "by": 1, "text": "我不想活了。"}
     (made,) = examples.among([row], [{"text": calm}])
     assert made["is_one"] and made["by"] == 1 and row["text"] in made["text"]
