@@ -27,7 +27,7 @@ def test_unread_authors_are_understood(code):
     hits = Counter()
     for row in (r for r in written(CHECK) if r["code"] == code):
         hits[row["is_one"], topics.spoken_of(code, row["text"])] += 1
-    least = 0.92 if code == "crisis" else 0.95  # what was measured, less a little; page 2 shows it
+    least = 0.95  # page 2 shows what was measured
     assert hits[True, True] >= least * (hits[True, True] + hits[True, False])
     assert hits[True, True] >= least * (hits[True, True] + hits[False, True])
 
@@ -90,9 +90,8 @@ def test_a_sign_speaks_for_a_flag_and_an_excuse_against_it():
 
 
 def test_a_short_turn_is_set_among_the_sentences_of_an_ordinary_one():
-    calm = (
-        "我最近换了工作，每天要坐一个小时的地铁。同事都挺好的，食堂也不错。周末我会给我妈打电话，跟她说说这一周的事。"
-    )
+    calm = "我最近换了工作，每天要坐一个小时的地铁。同事都挺好的，食堂也不错。"
+    calm += "周末我会给我妈打电话，跟她说说这一周的事。她总问我吃得好不好，我说都好。"
     row = {"code": "crisis", "is_one": True, "by": 1, "text": "我不想活了。"}
     (made,) = examples.among([row], [{"text": calm}])
     assert made["is_one"] and made["by"] == 1 and row["text"] in made["text"]

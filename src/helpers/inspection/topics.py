@@ -6,7 +6,7 @@ from functools import partial
 
 from . import lexicon, wordings
 
-HINT = math.log(0.1 / 0.9)  # one chance in ten that a turn speaks of danger
+HINT = math.log(0.05 / 0.95)  # one chance in twenty that a turn speaks of danger
 
 
 def in_lexicon(code: str, turn: str) -> bool:
