@@ -220,7 +220,7 @@ def test_a_short_word_of_mojibake_is_mended_too():
     assert mojibake.repair(text.replace("医生", "医生".encode().decode("gbk"))) == (text, False)
 
 
-@pytest.mark.parametrize("word", ["Café", "450€", "£200", "😢"])
+@pytest.mark.parametrize("word", ["Café", "450€", "£200", "😢", "——"])
 def test_a_misread_word_among_sound_chinese_is_mended(word):
     text = f"那天{word}的事，我一直记得。"
     broken = text.replace(word, word.encode().decode("cp1252"))
@@ -274,6 +274,7 @@ MASKED = {
     "🐧123456789": "🐧[QQ号]",
     "6222 - 0000 - 0000 - 0017": "[银行卡号]",
     "tel13900000002": "tel[手机号]",
+    "1390 0000 002": "[手机号]",
     "：李四@例子.中国": "：[邮箱]",
 }
 

@@ -22,6 +22,8 @@ _SERIES = [
         r"(?:([ⅠⅡⅢⅣⅰⅱⅲ]|I{1,3}|IV)\s?[.．、:：)）])",
         r"第?([一二三四五])(?:是|则|来(?!说)|者)(?!一)",
         r"第\s?([1-9])\s?[点步条是，,、：:]",
+        r"第([一二三四五六七])[天周步](?:[：:]|，(?!我))",
+        r"\*\*([^*\n]{1,12})(?:[：:]\*\*|\*\*\s?[：:])",
         r"([甲乙丙丁])[、：:]",
     )
 ]
@@ -82,7 +84,9 @@ def lecture(reply: str) -> bool:
 
 def listed(reply: str) -> bool:
     """True if points follow each other by numbers, marks or words of order."""
-    if reply.count("\n") >= 2 or len(_MARK.findall(reply)) >= 3:  # most replies hold no mark of a list at all
+    if (
+        reply.count("\n") >= 2 or "**" in reply or len(_MARK.findall(reply)) >= 3
+    ):  # most replies hold no mark of a list at all
         if len(_ITEM.findall(reply)) >= 3 or any(_counts(series, reply) for series in _SERIES):
             return True
         if len(_LINES.findall(reply)) >= 3:

@@ -11,7 +11,9 @@ CHINESE = re.compile(r"[\u2010-\u2027\u3000-\u303f\u3400-\u9fff\uff01-\uff5e\U00
 CODECS = ("sloppy-windows-1252", "sloppy-windows-1254", "latin-1")
 _CERTAIN = ftfy.TextFixerConfig(replace_lossy_sequences=False)
 # What é, £, € and 😢 become.
-_PLAIN = re.compile("Ã[\x80-\xbf\u0152-\u0192\u02c6-\u2122]|Â[\xa0-\xbf]|â(?:\x82|‚)¬|ð[\x9f\u0178]")
+_PLAIN = re.compile(
+    "Ã[\x80-\xbf\u0152-\u0192\u02c6-\u2122]|Â[\xa0-\xbf]|â(?:\x82|‚)¬|â[€\x80][\x80-\xbf\u0152-\u0192\u02c6-\u2122]|ð[\x9f\u0178]"
+)
 _LEADS = re.compile(r"[\xc2-\xf4]")
 
 
