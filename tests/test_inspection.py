@@ -162,6 +162,16 @@ def test_forms_become_the_same_messages(tmp_path, form):
     assert spoken == [{"role": "user", "content": "问"}, {"role": "assistant", "content": "我在听，你慢慢说吧。"}]
 
 
+def test_a_turn_may_have_fields_named_like_those_of_another_form(tmp_path):
+    said = [{"from": "human", "value": "问", "user": "u17"}, {"from": "gpt", "value": "我在听，你慢慢说吧。"}]
+    assert run(tmp_path, jsonl({"conversations": said}))["kept"] == 1
+
+
+def test_a_history_that_is_no_list_is_no_dialogue(tmp_path):
+    run(tmp_path, jsonl({"instruction": "问", "output": "我在听，你慢慢说吧。", "history": 5}))
+    assert lines(tmp_path / "out" / "quarantine.jsonl")[0]["reasons"] == ["schema"]
+
+
 def test_an_exchange_without_its_reply_waits_for_one(tmp_path):
     run(tmp_path, jsonl({"conversation": [{"human": "问", "assistant": "我在听，你慢慢说吧。"}, {"human": "还有"}]}))
     assert lines(tmp_path / "out" / "quarantine.jsonl")[0]["reasons"] == ["no_reply"]

@@ -68,7 +68,9 @@ def messages(row: object) -> tuple[list[dict], list[dict]]:
         return _alpaca(row), []
     if not isinstance(turns, list) or not turns or not all(isinstance(t, dict) for t in turns):
         raise Refused("schema")
-    pair = next((p for p in PAIRS if p[0] in turns[0] or p[1] in turns[0]), None)
+    # a turn that names its speaker may have any other field beside
+    named = "from" in turns[0] or "role" in turns[0]
+    pair = None if named else next((p for p in PAIRS if p[0] in turns[0] or p[1] in turns[0]), None)
     result, repairs = (_exchanges(turns, *pair), []) if pair else _turns(turns)
     return (result if result[0]["role"] == "system" else _system(row) + result), repairs
 
@@ -113,8 +115,10 @@ def _alpaca(row: dict) -> list[dict]:
     asked = [_text(row.get(key) or "") for key in ("instruction", "input", "query")]
     if not isinstance(answer, str) or "response" in row and "query" not in row:
         raise Refused("schema")
-    result = _system(row)
-    for pair in row.get("history") or []:
+    result, history = _system(row), row.get("history") or []
+    if not isinstance(history, list):
+        raise Refused("schema")
+    for pair in history:
         if not isinstance(pair, list) or len(pair) != 2:
             raise Refused("schema")
         result += [{"role": "user", "content": _text(pair[0])}, {"role": "assistant", "content": _text(pair[1])}]

@@ -58,7 +58,7 @@ def _scattered(text: str) -> bool:
 
 def _holes(text: str) -> bool:
     """True if question marks stand where a sentence has to go on."""
-    few = 0
+    holes = 0
     for hole in _HOLE.finditer(text):
         before = _LAST_CLAUSE.search(text[max(0, hole.start() - 20) : hole.start()])[0]
         begins = not text[: hole.start()].rstrip() or text[hole.start() - 1] in "。！!？…\n"
@@ -66,5 +66,5 @@ def _holes(text: str) -> bool:
             continue
         if hole[2] or len(hole[1]) >= 5 and not _CRIES.search(before):
             return True
-        few += not (begins or _CRIES.search(before))
-    return few >= 2
+        holes += not (begins or _CRIES.search(before))
+    return holes >= 2

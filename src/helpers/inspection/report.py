@@ -11,8 +11,6 @@ from .codes import CODES
 from .row import Settings
 
 SAMPLE = 20_000  # rows whose tokens are counted; of a larger file every n-th
-
-
 Count = Callable[[str], int]  # tokens of a text
 
 
@@ -36,7 +34,7 @@ def complete(report: dict, clean: Path, settings: Settings, tokenizers: dict[str
 
 
 def counters(folders: Sequence[Path]) -> dict[str, Count]:
-    """Llama-3's tokenizer as `llama3`, and that of each model's folder under the folder's name.
+    """Llama-3's tokenizer as `llama3`, and that of each model's folder under its name, or its path if that is taken.
 
     Raises:
         UserError: a folder without a tokenizer.
@@ -45,7 +43,8 @@ def counters(folders: Sequence[Path]) -> dict[str, Count]:
 
     made = {"llama3": lambda text: len(llama3.tokenizer().encode(text, bos=False, eos=False))}
     for folder in map(Path, folders):
-        made[folder.expanduser().resolve().name] = _counter(folder.expanduser())
+        folder = folder.expanduser().resolve()
+        made[str(folder) if folder.name in made else folder.name] = _counter(folder)
     return made
 
 

@@ -12,6 +12,7 @@ _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
 _OTHER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’\-]*")
+# A phrase three times on end. Its first two characters differ, for laughter and dashes are none.
 _THRICE = re.compile(r"(?=(\w)(?!\1))(.{4,24}?)\2\2")
 _LETTERS = re.compile(r"[\W_]+")
 # What ChatML, Llama 3, Phi, Zephyr and GLM write around a role. ms-swift's tokenizer would read them as roles.
